@@ -1,0 +1,3 @@
+//! `haagent-lab`: the fake provider, the fake engine and the demo; never installed on servers.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Checks: what this node knows of its own service.
+
+pub mod docker;

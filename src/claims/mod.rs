@@ -1,0 +1,3 @@
+//! Claims: a task around each reconciler, and the driver that does what it asks.
+
+pub mod digitalocean;

@@ -1,0 +1,5 @@
+//! The DigitalOcean API.
+
+pub mod client;
+pub mod error;
+pub mod types;

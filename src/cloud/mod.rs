@@ -1,0 +1,4 @@
+//! The provider: one call is one request.
+
+pub mod digitalocean;
+pub mod metadata;

@@ -1,0 +1,5 @@
+//! The control socket.
+
+pub mod client;
+pub mod server;
+pub mod wire;

@@ -1,0 +1,4 @@
+//! The thread that beats.
+
+pub mod handoff;
+pub mod udp;

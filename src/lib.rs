@@ -1,0 +1,26 @@
+//! haagent moves a cloud provider's reserved IP to a server that works.
+//!
+//! Peers exchange heartbeats, each watches its own service, they elect a master
+//! as VRRP does, and the master claims the address through the provider's API.
+//!
+//! The map, from what decides to what does:
+//!
+//! * [`proto`]: every rule, pure. No socket, clock, thread or randomness.
+//! * [`heart`]: the thread that beats. It drives [`proto::node::Node`] and waits for nobody.
+//! * [`checks`], [`claims`], [`cloud`]: what touches Docker and the provider; on tokio.
+//! * [`config`]: what the operator may write, and what it means.
+//! * [`view`], [`control`], [`cli`]: the one snapshot, and the ways to ask for it.
+//! * [`sys`]: clocks, scheduling, processes, logs; the only home of `unsafe`.
+//! * [`agent`]: wires them together.
+
+pub mod agent;
+pub mod checks;
+pub mod claims;
+pub mod cli;
+pub mod cloud;
+pub mod config;
+pub mod control;
+pub mod heart;
+pub mod proto;
+pub mod sys;
+pub mod view;

@@ -1,0 +1,3 @@
+//! The `haagent` program: everything is in the library.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! (intent, observation) -> the one next action.

@@ -1,0 +1,1 @@
+//! Error class -> wait; the call budget.

@@ -1,0 +1,1 @@
+//! The election: one for each group.

@@ -1,0 +1,5 @@
+//! The one snapshot, and its clothes: for people, for programs, across restarts.
+
+pub mod history;
+pub mod render;
+pub mod status;
