@@ -1,1 +1,3 @@
 //! The election: one for each group.
+
+pub mod event;

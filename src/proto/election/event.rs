@@ -1,0 +1,280 @@
+//! What goes into an election and what comes out: inputs, transitions with
+//! their reasons and evidence, and the facts that `status` shows.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::proto::claim::event::{Base, ClaimReport, Holder, Intent, Look};
+use crate::proto::heartbeat::{DeposedBy, GroupReport, HandOver, NodeState};
+use crate::proto::ids::{DropletId, GroupId, Priority, Rank, Term};
+use crate::proto::time::{Duration, Time};
+
+/// Missed heartbeats that make a node dead: `D = 3 x I`, as VRRP's
+/// Active_Down_Interval without its skew (RFC 9568, section 6.1).
+pub const DEAD_INTERVALS: u32 = 3;
+
+/// What an election is told once. All durations are positive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Params {
+    /// The group on the wire.
+    pub group: GroupId,
+    /// Hash of the group's shared settings.
+    pub settings: u32,
+    /// This node's private address; breaks ties (the higher wins, RFC 9568 section 6.4.3).
+    pub own: Ipv4Addr,
+    /// `I`.
+    pub interval: Duration,
+    /// Rule 11: whether a better candidate asks for the mastership.
+    pub preempt: bool,
+    /// Rule 11: for how long it must be better before it asks.
+    pub preempt_delay: Duration,
+    /// Rule 14: how long a claim may fail before the mastership is offered.
+    pub claim_timeout: Duration,
+    /// A readiness proof older than three of these is none.
+    pub readiness_interval: Duration,
+}
+
+impl Params {
+    /// `D`.
+    #[must_use]
+    pub fn dead_interval(&self) -> Duration {
+        self.interval.saturating_mul(DEAD_INTERVALS)
+    }
+
+    /// What a candidate of this rank waits longer than the best: `rank x I/2`.
+    #[doc(alias = "Skew_Time")]
+    #[must_use]
+    pub fn skew(&self, rank: Rank) -> Duration {
+        self.interval.saturating_mul(u32::from(rank.0)) / 2
+    }
+}
+
+/// Whether this node may be master, by its own checks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidacy {
+    /// No check without a weight fails.
+    pub healthy: bool,
+    /// The priority after weights.
+    pub priority: Priority,
+    /// The first check that makes it unhealthy, for people.
+    pub because: Option<Arc<str>>,
+}
+
+/// An operator's or the system's word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Be no candidate until `Resume`.
+    Drain,
+    /// Be a candidate again; also ends the protection of a mastership by `Failover` (rule 11).
+    Resume,
+    /// As master: hand over, to the named node or to the best.
+    Failover { to: Option<Ipv4Addr> },
+    /// As master: this foreign droplet may be robbed (rule 12).
+    Take { droplet: DropletId },
+    /// Stop: name a successor (rule 5) and go.
+    Resign,
+}
+
+/// Why a command is refused; the state is as before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "kebab-case")]
+pub enum Refusal {
+    /// Only the master hands over.
+    #[error("this node is not master")]
+    NotMaster,
+    /// The named node is not heard as a candidate.
+    #[error("{0} is not heard as a candidate")]
+    NoCandidate(Ipv4Addr),
+    /// The named node is a candidate, but a claim would not work there.
+    #[error("{0} is not ready: a claim would not work there")]
+    NotReady(Ipv4Addr),
+    /// Nobody could take over.
+    #[error("no ready candidate is heard")]
+    Nobody,
+    /// The look does not say that this droplet holds the address.
+    #[error("droplet {0} does not hold the address")]
+    NotTheHolder(DropletId),
+}
+
+/// Why a node changed its state. One variant for each way that design section 5 has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum Reason {
+    /// Listening is over; a master is heard or nobody is (table, `Init`).
+    Listened { master: Option<Ipv4Addr> },
+    /// Listening is over and the address is here (table, `Init`).
+    Resume,
+    /// Rule 6: no master is heard, and the address is here.
+    Holder,
+    /// Rule 7: the master fell silent.
+    Silent { master: Ipv4Addr },
+    /// Rule 7: there is no master, and the address is at nobody or at a member that cannot hold on to it.
+    Masterless { holder: Holder },
+    /// Rule 8: deposed, but the chance has come.
+    Chance { by: DeposedBy },
+    /// Rule 5: the master offered.
+    Offered { by: Ipv4Addr, cause: HandOver },
+    /// Rule 5: the master stops and named this node.
+    Resigned { by: Ipv4Addr },
+    /// Rule 5: the offer was taken.
+    HandedOver { to: Ipv4Addr, cause: HandOver },
+    /// Rule 10: two masters heard each other, the other won.
+    DuelLost { to: Ipv4Addr },
+    /// Rules 12, 13: the address is at a heard master.
+    Superseded { by: Ipv4Addr },
+    /// Rules 12, 13: the address is at a member that is not heard.
+    Deposed { by: DeposedBy },
+    /// Rules 12, 13: the address is at a live droplet that is no member.
+    Foreign { droplet: DropletId },
+    /// A check failed.
+    CheckFailed { check: Option<String> },
+    /// An operator drained the node.
+    Drained,
+    /// Checks pass again, or the drain ended.
+    Recovered,
+    /// Rule 1: nothing ran here for longer than D.
+    Gap { millis: u64 },
+    /// The agent stops.
+    Stopping { successor: Option<Ipv4Addr> },
+    /// The rest of the agent gives no sign of life; the heart goes silent.
+    BrainStale,
+}
+
+/// What the reason rests on, as it was when the decision was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Evidence {
+    /// The last datagram of the master that is followed (or was).
+    pub last_heard: Option<Time>,
+    /// When the silence was noticed: the first missed heartbeat.
+    pub missed: Option<Time>,
+    /// The master's host answered "port unreachable" in this silence: the host is up, the agent is not.
+    pub port_unreachable: bool,
+    /// The newest look at the cloud.
+    pub look: Option<Look>,
+    /// This node's rank among the candidates heard.
+    pub rank: Option<Rank>,
+}
+
+/// One change of a node's state in a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transition {
+    /// When it was decided.
+    pub at: Time,
+    /// The state before.
+    pub from: NodeState,
+    /// The state after.
+    pub to: NodeState,
+    /// The highest term seen, this mastership's included.
+    pub term: Term,
+    /// Why.
+    pub reason: Reason,
+    /// Upon what evidence.
+    pub evidence: Evidence,
+}
+
+/// The only way in, besides what peers say (which the node hands over with its link's judgement).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// A peer's report, already verified, decoded and judged by the link.
+    Heard(Heard),
+    /// A peer's host answered "port unreachable".
+    PortUnreachable { peer: Ipv4Addr },
+    /// Datagrams with a wrong key arrived from this peer's host: it is not silent, and says nothing.
+    WrongKey { peer: Ipv4Addr },
+    /// This node's own health.
+    Candidacy(Candidacy),
+    /// The reconciler's newest word.
+    Claim(ClaimReport),
+    /// Whether this node reaches the API's host (design section 7, "Reach").
+    Reach { reachable: bool },
+    /// An operator's word. Answered by [`Output::Answer`].
+    Command(Command),
+    /// Nothing ran here since this long ago, longer than D (rule 1).
+    Gap { length: Duration },
+    /// The rest of the agent gives no sign of life.
+    BrainStale,
+    /// Every queued datagram was read: evaluate the rules.
+    Drained,
+}
+
+/// A peer's report with what the link knows of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heard {
+    /// The peer's private address.
+    pub peer: Ipv4Addr,
+    /// When the datagram arrived, by the kernel's stamp.
+    pub at: Time,
+    /// The datagram carries this node's present boot id (rule 2).
+    pub echoed: bool,
+    /// What it says.
+    pub report: GroupReport,
+}
+
+/// All that an election can do to the world.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// The state changed.
+    Transition(Transition),
+    /// What is wanted of the claims.
+    Intent(Intent),
+    /// Something in the own report changed that peers must know at once: thrice, 0/10/30 ms apart.
+    Advertise,
+    /// Ask this peer now (rule 4).
+    Ask { peer: Ipv4Addr },
+    /// [`Memory`] changed and must survive a restart.
+    Persist,
+    /// What became of the command.
+    Answer { command: Command, result: Result<(), Refusal> },
+}
+
+/// What survives a gap and a restart (rule 1).
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Memory {
+    /// The highest term seen.
+    pub term: Term,
+    /// Who deposed this node, first-hand, and how many chances it has used.
+    pub deposed: Option<(DeposedBy, u32)>,
+    /// The holders that a claim may replace.
+    pub base: Base,
+    /// This node held the address, or sent an assign, and nobody else was seen to hold it since.
+    pub had_held_or_sent: bool,
+    /// An operator drained the node.
+    pub drained: bool,
+}
+
+/// What `status` shows of an election; times are the core's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct View {
+    pub state: NodeState,
+    /// Why it is what it is.
+    pub reason: Option<Reason>,
+    pub evidence: Evidence,
+    pub since: Time,
+    pub term: Term,
+    pub priority: Priority,
+    pub candidate: bool,
+    pub drained: bool,
+    pub rank: Option<Rank>,
+    /// The master: this node, or the one it follows while heard.
+    pub master: Option<Ipv4Addr>,
+    pub intent: Intent,
+    pub claim: ClaimReport,
+    pub ready: bool,
+    pub deposed: Option<DeposedBy>,
+    /// As master: the offer that is open.
+    pub offer: Option<(Ipv4Addr, HandOver)>,
+    pub peers: Vec<PeerView>,
+}
+
+/// What `status` shows of a peer in a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerView {
+    pub address: Ipv4Addr,
+    pub heard_at: Option<Time>,
+    pub heard: bool,
+    pub echoed: bool,
+    pub wrong_key_at: Option<Time>,
+    pub report: Option<GroupReport>,
+}
