@@ -118,7 +118,7 @@ impl Election {
             (Some(present), Some(heard)) if heard.master == present.master => Some(heard),
             (Some(present), Some(heard)) if heard.term > present.term => Some(heard),
             (Some(present), _) => {
-                let fresh = self.mastered_at(present.master, now).is_some_and(|at| now - at <= dead);
+                let fresh = self.mastered_at(present.master, now).is_some_and(|at| now - at < dead);
                 let gone = denied(self, present.master) || !fresh;
                 match heard.or(hinted).filter(|other| other.master != present.master) {
                     // Another master is heard: no vacancy.

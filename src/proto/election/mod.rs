@@ -236,7 +236,7 @@ impl Election {
                     .listening()
                     .and_then(|listening| listening.follows)
                     .map(|following| following.master)
-                    .filter(|master| self.mastered_at(*master, now).is_some_and(|at| now - at <= dead)),
+                    .filter(|master| self.mastered_at(*master, now).is_some_and(|at| now - at < dead)),
             },
             intent: self.intent,
             claim: self.claim.clone(),
@@ -332,7 +332,7 @@ impl Election {
     fn wake_for_silences(&mut self, now: Time) {
         let dead = self.dead();
         let ends = self.peers.iter().filter_map(|peer| {
-            let end = peer.heard_at()?.max(peer.wrong_key_at.unwrap_or(Time::ORIGIN)) + dead + Duration::from_nanos(1);
+            let end = peer.heard_at()?.max(peer.wrong_key_at.unwrap_or(Time::ORIGIN)) + dead;
             (end > now).then_some(end)
         });
         if let Some(end) = ends.min() {

@@ -56,7 +56,7 @@ impl Peer {
 
     /// Its report, if it is *heard*: not older than `dead`.
     pub(super) fn heard(&self, now: Time, dead: Duration) -> Option<&GroupReport> {
-        self.newest.as_ref().filter(|(at, _)| now - *at <= dead).map(|(_, report)| report)
+        self.newest.as_ref().filter(|(at, _)| now - *at < dead).map(|(_, report)| report)
     }
 
     /// Its report, if it is heard and echoed: the only word that may cause anything (rule 2).
@@ -66,7 +66,7 @@ impl Peer {
 
     /// Its host sends datagrams that nobody can read: not silent, and says nothing.
     pub(super) fn babbles(&self, now: Time, dead: Duration) -> bool {
-        self.wrong_key_at.is_some_and(|at| now - at <= dead)
+        self.wrong_key_at.is_some_and(|at| now - at < dead)
     }
 
     /// Neither heard nor babbling.
