@@ -27,8 +27,9 @@ use crate::sys::clock;
 pub const FRESH: Duration = Duration::from_secs(30);
 /// How long a new lookup may take before an old answer is used.
 pub const PATIENCE: Duration = Duration::from_millis(250);
-/// How long a first lookup may take.
-pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(4);
+/// How long a first lookup may take: less than the API's connect timeout at the
+/// default settings (3 s), so that the failure is called by its name.
+pub const LOOKUP_TIMEOUT: Duration = Duration::from_millis(2_500);
 
 /// Why a name has no address.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -40,7 +41,7 @@ pub enum DnsError {
     #[error("DNS: {host} has no address")]
     Empty { host: Arc<str> },
     /// The lookup goes on, and nobody waits for it any more.
-    #[error("DNS: {host}: no answer within {} s", LOOKUP_TIMEOUT.as_secs())]
+    #[error("DNS: {host}: no answer within {} s", LOOKUP_TIMEOUT.as_secs_f32())]
     TimedOut { host: Arc<str> },
 }
 
@@ -148,9 +149,7 @@ impl Resolver {
             let answer: Answer = match shared.service.lookup(Arc::clone(&host)).await {
                 Ok(addresses) if addresses.is_empty() => Err(DnsError::Empty { host: Arc::clone(&host) }),
                 Ok(addresses) => Ok(addresses.into()),
-                Err(error) => {
-                    Err(DnsError::Failed { host: Arc::clone(&host), why: error.to_string().as_str().into() })
-                }
+                Err(error) => Err(DnsError::Failed { host: Arc::clone(&host), why: error.to_string().as_str().into() }),
             };
             shared.with_entry(&host, |entry| {
                 entry.under_way = None;

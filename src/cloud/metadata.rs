@@ -15,8 +15,6 @@ use crate::cloud::http::{self, BodyError, TlsError};
 use crate::proto::ids::DropletId;
 use crate::proto::time::Duration;
 
-/// Where every droplet finds it.
-pub const PUBLIC_METADATA: &str = "http://169.254.169.254";
 /// How long one read may take (go-metadata and cloud-init wait as long).
 pub const TIMEOUT: Duration = Duration::from_secs(2);
 /// The longest value that is read; `tags` is the longest, one a line.
@@ -26,7 +24,7 @@ const LIMIT: usize = 16 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The base address is none.
-    #[error("digitalocean.metadata_url {url:?} is not an address like {PUBLIC_METADATA}")]
+    #[error("digitalocean.metadata_url {url:?} is not an address like http://169.254.169.254")]
     Url { url: String },
     /// The HTTP library refuses its settings.
     #[error("no HTTP client")]
@@ -93,7 +91,7 @@ const RESERVED_ADDRESS: &str = "metadata/v1/reserved_ip/ipv4/ip_address";
 const MAINTENANCE: &str = "v1/maintenance_event";
 
 impl Client {
-    /// A client for the service at `metadata_url` ([`PUBLIC_METADATA`] on a droplet). Opens nothing.
+    /// A client for the service at `metadata_url`, which is plain HTTP. Opens nothing.
     ///
     /// # Errors
     /// The address cannot be used.

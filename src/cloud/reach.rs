@@ -110,9 +110,10 @@ pub async fn connects(target: &Target, resolver: &Resolver) -> bool {
         // One of each family at once: a broken IPv6 path must not hide a good IPv4 one.
         let first = |is: fn(&IpAddr) -> bool| addresses.iter().copied().find(is);
         let families = [first(IpAddr::is_ipv4), first(IpAddr::is_ipv6)];
-        let attempts = families.into_iter().flatten().map(|address| {
-            Box::pin(TcpStream::connect(SocketAddr::new(address, target.port)))
-        });
+        let attempts = families
+            .into_iter()
+            .flatten()
+            .map(|address| Box::pin(TcpStream::connect(SocketAddr::new(address, target.port))));
         select_ok(attempts).await.ok()
     };
     matches!(tokio::time::timeout(TIMEOUT, attempt).await, Ok(Some(_)))

@@ -13,11 +13,12 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName
 use reqwest::{Method, RequestBuilder, Url};
 use serde::de::DeserializeOwned;
 
-use super::error::{Call, Error, ErrorKind, Refusal, WaitHeaders, clean, wait};
+use super::error::{Call, Error, ErrorKind, Refusal, WaitHeaders, wait};
 use super::types::{
     Action, ActionAnswer, Droplet, DropletAnswer, DropletsPage, ErrorBody, Page, ReservedIp, ReservedIpAnswer,
     ReservedIpsPage,
 };
+use crate::cloud::clean;
 use crate::cloud::dns::Resolver;
 use crate::cloud::http::{self, TlsError};
 use crate::cloud::warm::{KeepOn, Kept, Shelf, TakeFrom};
@@ -27,8 +28,6 @@ use crate::proto::ids::DropletId;
 use crate::proto::time::Duration;
 use crate::sys::clock;
 
-/// The public API.
-pub const PUBLIC_API: &str = "https://api.digitalocean.com";
 /// The longest body that is read. A page of 50 droplets has about 300 KiB.
 pub const BODY_LIMIT: usize = 1 << 20;
 /// Items on a page: fewer than the API's 200, so that a page keeps below [`BODY_LIMIT`].
@@ -39,7 +38,7 @@ const PAGES: u32 = 100;
 /// What a client needs to know.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The base address, without `/v2`. The public one is [`PUBLIC_API`].
+    /// The base address, without `/v2`.
     pub api_url: String,
     /// The token.
     pub token: Secret,
@@ -57,7 +56,7 @@ pub struct Settings {
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     /// The base address is none.
-    #[error("digitalocean.api_url {url:?} is not an address like {PUBLIC_API}")]
+    #[error("digitalocean.api_url {url:?} is not an address like https://api.digitalocean.com")]
     Url { url: String },
     /// The token cannot be sent.
     #[error("the token from {source_of_token} has a letter that no token has (a line break?)")]
@@ -125,9 +124,10 @@ impl Client {
         let mut authorization = HeaderValue::from_str(&format!("Bearer {}", settings.token.expose()))
             .map_err(|_| SettingsError::Token { source_of_token: settings.token_source.clone() })?;
         authorization.set_sensitive(true);
-        let headers: HeaderMap = [(AUTHORIZATION, authorization), (ACCEPT, HeaderValue::from_static("application/json"))]
-            .into_iter()
-            .collect();
+        let headers: HeaderMap =
+            [(AUTHORIZATION, authorization), (ACCEPT, HeaderValue::from_static("application/json"))]
+                .into_iter()
+                .collect();
 
         let tls = if base.scheme() == "https" { http::tls(settings.ca_file.as_deref())? } else { http::no_tls()? };
         // Less than the whole, so that "nothing was sent" can be told from "no answer".
@@ -243,9 +243,7 @@ impl Client {
         let mut all = Vec::new();
         for page in 1..=PAGES {
             let mut url = url.clone();
-            url.query_pairs_mut()
-                .append_pair("per_page", &PER_PAGE.to_string())
-                .append_pair("page", &page.to_string());
+            url.query_pairs_mut().append_pair("per_page", &PER_PAGE.to_string()).append_pair("page", &page.to_string());
             let (items, more) = self.call::<P>(call.clone(), self.working.get(url)).await?.into_items();
             let empty = items.is_empty();
             all.extend(items);
@@ -276,7 +274,8 @@ impl Client {
         let body = body.map_err(|error| ErrorKind::of_body(status_code, error))?;
         serde_json::from_slice(&body).map_err(|cause| ErrorKind::Nonsense {
             status: status_code,
-            content_type: header(&headers, &CONTENT_TYPE).map_or("no content type".to_owned(), |text| self.harmless(text)),
+            content_type: header(&headers, &CONTENT_TYPE)
+                .map_or("no content type".to_owned(), |text| self.harmless(text)),
             cause,
         })
     }
@@ -286,11 +285,8 @@ impl Client {
         let by_api = parsed.as_ref().is_some_and(|body| !body.id.is_empty() || !body.message.is_empty());
         let parsed = parsed.unwrap_or_default();
         let named = |name: &'static str| header(headers, &HeaderName::from_static(name));
-        let waits = WaitHeaders {
-            retry_after: named("retry-after"),
-            reset: named("ratelimit-reset"),
-            date: named("date"),
-        };
+        let waits =
+            WaitHeaders { retry_after: named("retry-after"), reset: named("ratelimit-reset"), date: named("date") };
         Refusal {
             status,
             by_api,

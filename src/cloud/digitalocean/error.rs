@@ -1,11 +1,11 @@
 //! What can go wrong with a call, what class of failure that is, and the mend.
 
-use std::error::Error as _;
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::cloud::explain;
 use crate::cloud::http::BodyError;
 use crate::proto::claim::event::{CloudActionId, Failure, FailureClass};
 use crate::proto::ids::DropletId;
@@ -21,8 +21,6 @@ pub const RESET_CAP: Duration = Duration::from_secs(60);
 pub const UNSAID_WAIT: Duration = Duration::from_secs(10);
 /// The shortest wait after any 429.
 const SHORTEST_WAIT: Duration = Duration::from_secs(1);
-/// How much of a text from outside is shown.
-const SHOWN: usize = 300;
 
 /// What was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -210,17 +208,7 @@ impl Error {
 
     /// What failed, on what, why, and what to do about it: one line.
     fn text(&self) -> String {
-        let mut text = format!("{self}: {}", self.kind);
-        let mut cause = self.kind.source();
-        while let Some(source) = cause {
-            let words = source.to_string();
-            // reqwest and hyper repeat the text of their cause.
-            if !text.ends_with(&words) {
-                text.push_str(": ");
-                text.push_str(&clean(&words));
-            }
-            cause = source.source();
-        }
+        let mut text = explain(self);
         if self.call.writes() && self.class() == FailureClass::Unanswered {
             text.push_str("; it may have worked all the same");
         }
@@ -299,16 +287,6 @@ fn mend_of_422(message: &str) -> Option<&'static str> {
     } else {
         None
     }
-}
-
-/// A text from outside, fit for one line of a log: no control characters, not endless.
-pub(super) fn clean(text: &str) -> String {
-    let mut cleaned: String =
-        text.chars().take(SHOWN).map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
-    if text.chars().nth(SHOWN).is_some() {
-        cleaned.push_str("...");
-    }
-    cleaned.trim().to_owned()
 }
 
 /// The headers of a 429 that speak of the wait.
@@ -489,11 +467,5 @@ mod tests {
             let headers = WaitHeaders { retry_after, reset, date };
             assert_eq!(wait(headers, wall), Duration::from_secs(seconds), "{headers:?}");
         }
-    }
-
-    #[test]
-    fn a_text_from_outside_is_one_line_and_not_endless() {
-        assert_eq!(clean("a\r\nb\u{1b}[31m\0"), "a  b [31m");
-        assert_eq!(clean(&"x".repeat(10_000)).len(), SHOWN + 3);
     }
 }
