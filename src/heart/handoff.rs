@@ -97,7 +97,13 @@ impl BrainMark {
 
 /// Wakes the heart: an `eventfd` that its poll loop waits for.
 #[derive(Clone, Debug)]
-struct Bell(Arc<EventFd>);
+pub(super) struct Bell(Arc<EventFd>);
+
+impl AsFd for Bell {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
 
 impl Bell {
     fn ring(&self) {
@@ -212,6 +218,11 @@ impl HeartEnd {
         }
     }
 
+    /// What to wait for beside the sockets.
+    pub(super) fn bell(&self) -> Bell {
+        self.inbox_bell.clone()
+    }
+
     pub(super) fn dropped(&self) -> u64 {
         self.dropped
     }
@@ -252,12 +263,6 @@ impl Drop for HeartEnd {
     fn drop(&mut self) {
         self.outbox = None;
         self.knock.knock();
-    }
-}
-
-impl AsFd for HeartEnd {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.inbox_bell.0.as_fd()
     }
 }
 

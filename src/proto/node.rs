@@ -45,6 +45,8 @@ pub enum Input<'a> {
     Command { group: GroupIndex, command: Command },
     /// This node's newest bulletin, passed on as it is.
     Bulletin { bytes: &'a [u8] },
+    /// The agent stops: say goodbye in every group and name successors (rule 5).
+    Resign,
     /// The rest of the agent gives no sign of life.
     BrainStale,
     /// Every queued datagram was read, or a deadline passed: evaluate the rules.
@@ -304,6 +306,7 @@ impl Node {
                 let _ = self.bulletin.publish(bytes);
                 self.plan_bulletin(now);
             }
+            Input::Resign => self.each_election(now, |_| event::Input::Command(Command::Resign)),
             Input::BrainStale => {
                 self.each_election(now, |_| event::Input::BrainStale);
                 self.silent_from = Some(now + THIRD);
