@@ -9,7 +9,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{broadcast, mpsc};
 
 use super::*;
-use crate::checks::{CheckKind, CheckSettings, REPORT_QUEUE, Report, Running, start};
+use crate::checks::{CheckKind, CheckSettings, LOOK_SPACING, REPORT_QUEUE, Report, Running, start};
 use crate::proto::health::{CheckIndex, Pace, Sample};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -28,6 +28,8 @@ enum Manner {
     Endless,
     /// The head, and then the end.
     Closed,
+    /// The head, and then nothing.
+    Stuck,
 }
 
 struct Engine {
@@ -119,6 +121,10 @@ impl Engine {
                 stream.write_all(CHUNKED).await?;
                 let piece = String::from_utf8(chunk(&format!("{{\"Action\":\"{}", "x".repeat(1000)))).unwrap();
                 self.pour(stream, &piece, usize::MAX).await
+            }
+            Manner::Stuck => {
+                stream.write_all(CHUNKED).await?;
+                stream.read_u8().await.map(drop)
             }
             Manner::Closed => stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await,
         }
@@ -317,15 +323,19 @@ async fn what_healthchecks_say_all_day_is_not_looked_at_and_what_they_find_is() 
     let engine = Engine::ten();
     let mut watch = Watch::start(settings(&engine, Expected::exactly(10)), HOUR, PATIENCE);
     watch.until(Verdict::Ok).await;
-    watch.until(Verdict::Ok).await; // the look after the subscription
-    let before = engine.asked("/containers/json");
-    for _ in 0..20 {
-        engine.say("exec_create: /bin/true");
-        engine.say("exec_die");
+    let subscribed = watch.until(Verdict::Ok).await;
+    let looks = engine.asked("/containers/json?all=false");
+    until("a change would be looked at without delay", || clock::now().since(subscribed.at) > LOOK_SPACING).await;
+    engine.say("exec_create: /bin/true");
+    engine.say("exec_die");
+    until("they are taken", || engine.feed.is_empty()).await;
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
     }
+    engine.set(0, "exited", "Exited (0) 1 second ago");
     engine.say("health_status: unhealthy");
-    watch.until(Verdict::Ok).await;
-    assert_eq!(engine.asked("/containers/json"), before + 1);
+    watch.until(Verdict::Failed).await;
+    assert_eq!(engine.asked("/containers/json?all=false"), looks + 1);
 }
 
 #[tokio::test]
@@ -356,13 +366,13 @@ async fn an_engine_that_hangs_is_timed_out_is_left_and_is_followed_again_when_it
     let mut watch = Watch::start(settings(&engine, Expected::exactly(10)), interval, limit);
     watch.until(Verdict::Ok).await;
     until("a subscription", || engine.feed.receiver_count() == 1).await;
-    *engine.list.lock().unwrap() = Manner::Never;
     *engine.events.lock().unwrap() = Manner::Never;
-    for _ in 0..3 {
+    for manner in [Manner::Never, Manner::Stuck, Manner::Never, Manner::Stuck] {
+        *engine.list.lock().unwrap() = manner;
         assert_eq!(&*watch.until(Verdict::TimedOut).await.detail, "docker did not answer within 50ms");
     }
     until("the stream of the hung engine is left", || engine.feed.receiver_count() == 0).await;
-    assert!(engine.open.load(Ordering::Relaxed) <= 3, "no connection is left behind");
+    until("no connection is left behind", || engine.open.load(Ordering::Relaxed) <= 1).await;
     *engine.list.lock().unwrap() = Manner::Well;
     *engine.events.lock().unwrap() = Manner::Well;
     watch.until(Verdict::Ok).await;
@@ -458,10 +468,12 @@ async fn garbage_on_the_stream_begins_a_new_one() {
 
 #[tokio::test]
 async fn a_check_that_is_dropped_closes_its_connections() {
-    let engine = Engine::ten();
-    *engine.list.lock().unwrap() = Manner::Never;
-    let watch = Watch::start(settings(&engine, Expected::exactly(10)), HOUR, PATIENCE);
-    until("both connections", || engine.open.load(Ordering::Relaxed) == 2).await;
-    drop(watch);
-    until("none is open", || engine.open.load(Ordering::Relaxed) == 0).await;
+    for manner in [Manner::Never, Manner::Stuck] {
+        let engine = Engine::ten();
+        *engine.list.lock().unwrap() = manner;
+        let watch = Watch::start(settings(&engine, Expected::exactly(10)), HOUR, PATIENCE);
+        until("both connections", || engine.open.load(Ordering::Relaxed) == 2).await;
+        drop(watch);
+        until("none is open", || engine.open.load(Ordering::Relaxed) == 0).await;
+    }
 }

@@ -7,8 +7,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bollard::errors::Error as EngineError;
@@ -22,7 +22,6 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
 use tokio::sync::Notify;
-use tokio::task::AbortHandle;
 
 /// What hyper may hold of an answer that nobody has asked for yet; a head must fit in it.
 const BUFFER_BYTES: usize = 32 * 1024;
@@ -61,7 +60,7 @@ struct TooLong {
     limit: usize,
 }
 
-/// Carries one request at a time; the next one ends what is left of the last.
+/// Carries one request at a time.
 #[derive(Clone, Debug)]
 pub(super) struct Transport(Arc<Shared>);
 
@@ -70,7 +69,6 @@ struct Shared {
     socket: PathBuf,
     meter: Arc<Meter>,
     answered: Notify,
-    connection: Mutex<Option<AbortHandle>>,
 }
 
 impl Transport {
@@ -80,7 +78,6 @@ impl Transport {
             socket: socket.to_owned(),
             meter: Arc::new(Meter { limit, left: AtomicUsize::new(limit) }),
             answered: Notify::new(),
-            connection: Mutex::new(None),
         }))
     }
 
@@ -109,7 +106,6 @@ impl Transport {
 
 impl Shared {
     async fn request(&self, request: BollardRequest) -> Result<Response<Incoming>, EngineError> {
-        self.keep(None);
         self.meter.refill();
         self.answered.notified().now_or_never();
         let stream = UnixStream::connect(&self.socket)
@@ -117,27 +113,12 @@ impl Shared {
             .map_err(|source| io::Error::other(ConnectError { socket: self.socket.clone(), source }))?;
         let metered = TokioIo::new(Metered { stream, meter: Arc::clone(&self.meter) });
         let (mut sender, connection) = http1::Builder::new().max_buf_size(BUFFER_BYTES).handshake(metered).await?;
-        // It ends with the answer, with the next request or with the transport.
-        // What goes wrong on it is told to whoever waits for the answer.
-        let task = tokio::spawn(async move { drop(connection.await) });
-        self.keep(Some(task.abort_handle()));
+        // It ends with the answer, or when nobody waits for that any more: then hyper
+        // closes the connection. What goes wrong on it is told to whoever waits.
+        tokio::spawn(async move { drop(connection.await) });
         let response = sender.send_request(to_origin(request)?).await?;
         self.answered.notify_one();
         Ok(response)
-    }
-
-    /// Keeps the newest connection and ends the one before.
-    fn keep(&self, newest: Option<AbortHandle>) {
-        let mut kept = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(last) = std::mem::replace(&mut *kept, newest) {
-            last.abort();
-        }
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        self.keep(None);
     }
 }
 
