@@ -59,11 +59,7 @@ pub enum ClientError {
 ///
 /// # Errors
 /// See [`ClientError`].
-pub async fn ask(
-    socket: &Path,
-    envelope: &Envelope,
-    progress: impl FnMut(&str),
-) -> Result<Response, ClientError> {
+pub async fn ask(socket: &Path, envelope: &Envelope, progress: impl FnMut(&str)) -> Result<Response, ClientError> {
     ask_within(socket, envelope, envelope.request.patience() + ANSWER_WITHIN, progress).await
 }
 

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::proto::ids::{GroupName, NodeName};
-pub use crate::view::judge::WaitFor;
 use crate::view::history::Entry;
+pub use crate::view::judge::WaitFor;
 use crate::view::status::Status;
 
 /// The version of this language.
@@ -159,7 +159,7 @@ impl Envelope {
     pub fn from_line(line: &[u8]) -> Result<Self, RequestError> {
         let mut object: Map<String, Value> = serde_json::from_slice(line).map_err(RequestError::Unreadable)?;
         let version = object.remove("v").unwrap_or(Value::Null);
-        if version != Value::from(VERSION) {
+        if version != VERSION {
             return Err(RequestError::Version(version));
         }
         let sudo_user = object.remove("sudo_user").and_then(|user| user.as_str().map(str::to_owned));
@@ -237,11 +237,7 @@ pub enum Line {
 ///
 /// # Errors
 /// There is no such group, or several and none is named.
-pub fn one_group<'a>(
-    groups: &'a [GroupName],
-    named: Option<&GroupName>,
-    what: &str,
-) -> Result<&'a GroupName, Refusal> {
+pub fn one_group<'a>(groups: &'a [GroupName], named: Option<&GroupName>, what: &str) -> Result<&'a GroupName, Refusal> {
     match (named, groups) {
         (None, [only]) => Ok(only),
         (None, []) => Err(Refusal {
@@ -254,7 +250,9 @@ pub fn one_group<'a>(
             why: format!("there are several groups: {}", names(groups)),
             mend: format!("name one: --group {first}"),
         }),
-        (Some(named), _) => groups.iter().find(|group| *group == named).ok_or_else(|| no_such_group(groups, named, what)),
+        (Some(named), _) => {
+            groups.iter().find(|group| *group == named).ok_or_else(|| no_such_group(groups, named, what))
+        }
     }
 }
 
@@ -344,10 +342,7 @@ mod tests {
 
     #[test]
     fn a_reason_has_a_bound() {
-        let long = |chars| Envelope {
-            request: Request::Restart { reason: Some("ü".repeat(chars)) },
-            sudo_user: None,
-        };
+        let long = |chars| Envelope { request: Request::Restart { reason: Some("ü".repeat(chars)) }, sudo_user: None };
         assert!(Envelope::from_line(long(REASON_CHARS).to_line().as_bytes()).is_ok());
         assert!(matches!(
             Envelope::from_line(long(REASON_CHARS + 1).to_line().as_bytes()),
@@ -368,7 +363,10 @@ mod tests {
         assert_eq!(one_group(&one, None, "x").unwrap(), &name("web"));
         assert_eq!(one_group(&two, Some(&name("web")), "x").unwrap(), &name("web"));
         let refusal = one_group(&two, None, "failover").unwrap_err();
-        assert_eq!((refusal.why.as_str(), refusal.mend.as_str()), ("there are several groups: db, web", "name one: --group db"));
+        assert_eq!(
+            (refusal.why.as_str(), refusal.mend.as_str()),
+            ("there are several groups: db, web", "name one: --group db")
+        );
         assert_eq!(one_group(&two, Some(&name("wbe")), "x").unwrap_err().mend, "name one of: db, web");
         assert!(one_group(&[], None, "x").is_err());
         assert_eq!(all_groups(&two, None, "x").unwrap().len(), 2);

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::render::{Style, clean, exact, way};
 use super::status::{Act, ActKind, Move, Stamp, State};
+use super::words;
 use crate::proto::ids::{GroupName, NodeName, Term};
 
 /// The file's name in `state_dir`.
@@ -70,9 +71,9 @@ pub struct StateChange {
     pub from_state: State,
     /// After.
     pub to_state: State,
-    /// Why, in the words of the log.
+    /// Why: one of [`words::REASONS`](super::words::REASONS).
     pub reason: String,
-    /// The evidence, in words.
+    /// The same as a sentence, with what it rests on.
     pub evidence: Option<String>,
     /// The term after it.
     pub term: Term,
@@ -391,7 +392,7 @@ pub fn render(entries: &[Entry], style: Style) -> String {
                 timeline(&mut page, one);
             }
             Event::State(change) => {
-                let (from, to) = (change.from_state, change.to_state);
+                let (from, to) = (words::state(change.from_state), words::state(change.to_state));
                 page.line(&format!("{head}  {}: {from} -> {to}, term {}", entry.node, change.term));
                 page.item("reason", &clean(&change.reason));
                 if let Some(evidence) = &change.evidence {

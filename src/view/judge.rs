@@ -1,6 +1,7 @@
 //! What follows from the facts: does the address serve, would a failover work,
 //! what blocks it, how bad is it. Pure; the only place that answers these.
 
+use std::cmp::Reverse;
 use std::fmt;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use super::render::age;
 use super::status::{
     Act, ActKind, Check, CheckVerdict, Claim, ClaimHolder, GroupFacts, Peer, Presence, Reach, Severity, State,
 };
+use super::words;
 use crate::proto::claim::event::ClaimState;
 use crate::proto::ids::NodeName;
 
@@ -24,6 +26,8 @@ pub struct Verdict {
     pub served: Option<bool>,
     /// If the master died now, somebody ready would take over; null if that is not known.
     pub failover_ready: Option<bool>,
+    /// Who would: the nodes that could take over now, by name, or by address while the name is not known.
+    pub successors: Vec<String>,
     /// What blocks a failover now, each with its mend. Empty while one would work.
     pub blocked_by: Vec<String>,
     /// Everything that makes `severity` worse than ok, the most urgent first.
@@ -63,12 +67,12 @@ pub fn judge(this: &NodeName, facts: &GroupFacts) -> Verdict {
     let mut concerns = Concerns::default();
     let served = served(this, facts, &mut concerns);
     two_masters(this, facts, &mut concerns);
-    let (failover_ready, blocked_by) = failover(this, facts, &mut concerns);
+    let Failover { ready: failover_ready, successors, blocked_by } = failover(this, facts, &mut concerns);
     master_itself(this, facts, &mut concerns);
     checks_with_weight(facts, &mut concerns);
     other_peers(facts, &mut concerns);
     let (severity, concerns) = concerns.sorted();
-    Verdict { served, failover_ready, blocked_by, concerns, severity }
+    Verdict { served, failover_ready, successors, blocked_by, concerns, severity }
 }
 
 /// Whether `this` node has reached, in this group, what `haagent wait` waits for.
@@ -91,12 +95,12 @@ pub fn lacking(what: WaitFor, facts: &GroupFacts) -> String {
     match what {
         WaitFor::Healthy => match facts.checks.iter().find(|check| check.ok != Some(true)) {
             Some(check) => check_words(check),
-            None => format!("the state is {}", facts.state),
+            None => format!("the state is {}", words::state(facts.state)),
         },
-        WaitFor::Master | WaitFor::Backup => format!("the state is {}: {}", facts.state, facts.reason),
+        WaitFor::Master | WaitFor::Backup => format!("the state is {} ({})", words::state(facts.state), facts.reason),
         WaitFor::Held => match facts.claims.iter().find(|claim| claim.state != ClaimState::Held) {
             Some(claim) => {
-                let state = super::render::claim_state(claim.state);
+                let state = words::claim(claim.state);
                 let detail = claim.detail.as_deref().map(|detail| format!(": {detail}")).unwrap_or_default();
                 format!("{} is {state} here{detail}", address(claim))
             }
@@ -116,7 +120,7 @@ impl Concerns {
     }
 
     fn sorted(mut self) -> (Severity, Vec<String>) {
-        self.0.sort_by(|a, b| b.0.cmp(&a.0));
+        self.0.sort_by_key(|(severity, _)| Reverse(*severity));
         let worst = self.0.first().map_or(Severity::Ok, |(severity, _)| *severity);
         (worst, self.0.into_iter().map(|(_, text)| text).collect())
     }
@@ -136,11 +140,8 @@ pub(super) fn peer_name(peer: &Peer) -> String {
 }
 
 /// The drain of `node` that is in force, if there is one.
-fn drain_of<'a>(facts: &'a GroupFacts, node: &NodeName) -> Option<&'a Act> {
-    facts
-        .acts
-        .iter()
-        .find(|act| act.kind == ActKind::Drain && act.node.as_ref().is_none_or(|drained| drained == node))
+pub(super) fn drain_of<'a>(facts: &'a GroupFacts, node: &NodeName) -> Option<&'a Act> {
+    facts.acts.iter().find(|act| act.kind == ActKind::Drain && act.node.as_ref().is_none_or(|drained| drained == node))
 }
 
 fn drain_words(who: &str, act: &Act) -> String {
@@ -180,7 +181,9 @@ fn claim_served(this: &NodeName, facts: &GroupFacts, claim: &Claim, concerns: &m
         ClaimHolder::Droplet(id) => {
             concerns.add(
                 Severity::Critical,
-                format!("{what} is held by droplet {id}, which is no member; to take it from there: haagent failover --take"),
+                format!(
+                    "{what} is held by droplet {id}, which is no member; to take it from there: haagent failover --take"
+                ),
             );
             return Some(false);
         }
@@ -243,7 +246,8 @@ fn two_masters(this: &NodeName, facts: &GroupFacts, concerns: &mut Concerns) {
         chosen.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(" and ")
     };
     if masters.iter().filter(|(_, held)| *held).count() > 1 {
-        concerns.add(Severity::Critical, format!("two holders: {} each believe that they hold the address", names(true)));
+        concerns
+            .add(Severity::Critical, format!("two holders: {} each believe that they hold the address", names(true)));
     } else if masters.len() > 1 {
         concerns.add(Severity::Warning, format!("two masters: {}; one will yield", names(false)));
     }
@@ -257,42 +261,52 @@ enum Successor {
     Blocked(String),
 }
 
-/// Question 3.
-fn failover(this: &NodeName, facts: &GroupFacts, concerns: &mut Concerns) -> (Option<bool>, Vec<String>) {
-    let is_master = |name: Option<&NodeName>| name.is_some() && name == facts.master.as_ref();
-    let mut successors = Vec::new();
-    if !facts.witness && !is_master(Some(this)) {
-        successors.push(this_as_successor(this, facts));
-    }
-    let peers = facts.peers.iter().filter(|peer| !peer.witness && !is_master(peer.node.as_ref()));
-    successors.extend(peers.map(|peer| peer_as_successor(facts, peer)));
+struct Failover {
+    ready: Option<bool>,
+    successors: Vec<String>,
+    blocked_by: Vec<String>,
+}
 
-    let some_ready = successors.iter().any(|successor| matches!(successor, Successor::Ready));
-    let some_perhaps = successors.iter().any(|successor| matches!(successor, Successor::Perhaps(_)));
-    let mut blocks: Vec<String> = Vec::new();
-    if successors.is_empty() {
+/// Question 3.
+fn failover(this: &NodeName, facts: &GroupFacts, concerns: &mut Concerns) -> Failover {
+    let is_master = |name: Option<&NodeName>| name.is_some() && name == facts.master.as_ref();
+    let own = (!facts.witness && !is_master(Some(this))).then(|| (this.to_string(), this_as_successor(this, facts)));
+    let peers = facts.peers.iter().filter(|peer| !peer.witness && !is_master(peer.node.as_ref()));
+    let others = peers.map(|peer| (peer_name(peer), peer_as_successor(facts, peer)));
+
+    let (mut successors, mut blocks, mut some_perhaps) = (Vec::new(), Vec::new(), false);
+    for (name, successor) in own.into_iter().chain(others) {
+        match successor {
+            Successor::Ready => successors.push(name),
+            Successor::Perhaps(text) => {
+                some_perhaps = true;
+                blocks.push(text);
+            }
+            Successor::Blocked(text) => blocks.push(text),
+        }
+    }
+    if successors.is_empty() && blocks.is_empty() {
         blocks.push("no other node could take over: the group has none; add one to `peers`".to_owned());
     }
-    blocks.extend(successors.into_iter().filter_map(|successor| match successor {
-        Successor::Ready => None,
-        Successor::Perhaps(text) | Successor::Blocked(text) => Some(text),
-    }));
     for block in &blocks {
         concerns.add(Severity::Warning, block.clone());
     }
 
     let foreign = facts.claims.iter().find_map(|claim| match claim.holder {
-        Some(ClaimHolder::Droplet(id)) => Some(format!("{} is held by droplet {id}, which is no member", address(claim))),
+        Some(ClaimHolder::Droplet(id)) => {
+            Some(format!("{} is held by droplet {id}, which is no member", address(claim)))
+        }
         Some(ClaimHolder::Node(_) | ClaimHolder::Nobody) | None => None,
     });
     if let Some(foreign) = foreign {
         blocks.insert(0, foreign);
-        return (Some(false), blocks);
+        return Failover { ready: Some(false), successors: Vec::new(), blocked_by: blocks };
     }
-    match (some_ready, some_perhaps) {
-        (true, _) => (Some(true), Vec::new()),
-        (false, true) => (None, blocks),
-        (false, false) => (Some(false), blocks),
+    match (successors.is_empty(), some_perhaps) {
+        // What stands against the others is a concern, and blocks nothing.
+        (false, _) => Failover { ready: Some(true), successors, blocked_by: Vec::new() },
+        (true, true) => Failover { ready: None, successors, blocked_by: blocks },
+        (true, false) => Failover { ready: Some(false), successors, blocked_by: blocks },
     }
 }
 
@@ -307,6 +321,11 @@ fn this_as_successor(this: &NodeName, facts: &GroupFacts) -> Successor {
         let why = failing_check(facts).or_else(|| facts.detail.clone()).unwrap_or_else(|| facts.reason.clone());
         return Successor::Blocked(format!("{this} is no candidate: {why}"));
     }
+    if facts.deposed {
+        return Successor::Blocked(format!(
+            "{this} was deposed: it waits until the holder of the address is heard, or known to be gone"
+        ));
+    }
     readiness(this.as_str(), facts.ready, facts.reach, facts.detail.as_deref())
 }
 
@@ -314,7 +333,7 @@ fn peer_as_successor(facts: &GroupFacts, peer: &Peer) -> Successor {
     let name = peer_name(peer);
     if peer.key_differs {
         return Successor::Blocked(format!(
-            "key differs from {}: put the same heartbeat key file on every node, then haagent restart there",
+            "key differs from {}: put the same key file on every node and restart the agent there (systemctl restart haagent)",
             peer.address
         ));
     }

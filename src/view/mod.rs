@@ -4,3 +4,4 @@ pub mod history;
 pub mod judge;
 pub mod render;
 pub mod status;
+pub mod words;

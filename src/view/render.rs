@@ -4,16 +4,19 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::judge::peer_name;
+use super::judge::{drain_of, peer_name};
 use super::status::{
     Act, ActKind, Check, Claim, ClaimHolder, Group, GroupFacts, Move, Peer, Presence, Severity, Stamp, State, Status,
 };
+use super::words;
 use crate::proto::claim::event::ClaimState;
 use crate::proto::ids::NodeName;
 
 const WIDTH: usize = 80;
 /// Where what follows a label begins.
 const INDENT: usize = 12;
+/// The longest word in the column of states: "drained".
+const STATE: usize = 7;
 
 /// Whether to colour: only on a terminal, and not where `NO_COLOR` is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +102,7 @@ fn one_group(page: &mut Page, status: &Status, group: &Group, style: Style) {
     let width = names.chain([status.node.as_str().len()]).max().unwrap_or(0);
     page.item_at("nodes", &this_node(status, facts, width, style), width + 2);
     for peer in &facts.peers {
-        page.item_at("", &other_node(status, peer, width, style), width + 2);
+        page.item_at("", &other_node(status, facts, peer, width, style), width + 2);
     }
 
     let width = facts.checks.iter().map(|check| check.name.chars().count()).max().unwrap_or(0);
@@ -150,27 +153,16 @@ fn claim_words(status: &Status, claim: &Claim) -> String {
     let state = match claim.state {
         ClaimState::Idle => String::new(),
         ClaimState::Claiming | ClaimState::Held | ClaimState::Lost | ClaimState::Failing => {
-            format!("; here: {}", claim_state(claim.state))
+            format!("; claim here: {}", words::claim(claim.state))
         }
     };
     format!("{address} {holder}{word}{state}")
 }
 
-/// The state of a claim as a word.
-#[must_use]
-pub fn claim_state(state: ClaimState) -> &'static str {
-    match state {
-        ClaimState::Idle => "idle",
-        ClaimState::Claiming => "claiming",
-        ClaimState::Held => "held",
-        ClaimState::Lost => "lost",
-        ClaimState::Failing => "failing",
-    }
-}
-
 fn master(status: &Status, facts: &GroupFacts) -> String {
     let Some(master) = &facts.master else {
-        return format!("nobody; this node is {}: {}", facts.state, clean(&facts.reason));
+        let why = facts.evidence.as_ref().unwrap_or(&facts.reason);
+        return format!("nobody; this node is {}: {}", words::state(facts.state), clean(why));
     };
     let whose = if *master == status.node { " (this node)" } else { "" };
     let since = facts.master_since.map(|since| format!(" for {}", age(status.at.since(since)))).unwrap_or_default();
@@ -187,7 +179,7 @@ fn failover(page: &mut Page, group: &Group, style: Style) {
     let mut blocks = group.verdict.blocked_by.iter().map(|block| clean(block));
     match blocks.next() {
         Some(first) => page.item("failover", &format!("{answer}: {first}")),
-        None => page.item("failover", &answer),
+        None => page.item("failover", &format!("{answer}, to {}", clean(&group.verdict.successors.join(" or ")))),
     }
     for block in blocks {
         page.item("", &block);
@@ -195,7 +187,7 @@ fn failover(page: &mut Page, group: &Group, style: Style) {
 }
 
 fn this_node(status: &Status, facts: &GroupFacts, width: usize, style: Style) -> String {
-    let mut line = format!("{:width$}  {}  this node", status.node, state(facts.state, style));
+    let mut line = format!("{:width$}  {}  this node", status.node, state(facts, &status.node, facts.state, style));
     let _ = write!(line, "  {}", readiness(facts.ready, facts.witness, style));
     let _ = write!(line, "  priority {}", facts.effective_priority);
     if facts.effective_priority != facts.priority {
@@ -206,11 +198,12 @@ fn this_node(status: &Status, facts: &GroupFacts, width: usize, style: Style) ->
     line
 }
 
-fn other_node(status: &Status, peer: &Peer, width: usize, style: Style) -> String {
+fn other_node(status: &Status, facts: &GroupFacts, peer: &Peer, width: usize, style: Style) -> String {
     let mut line = format!("{:width$}  ", peer_name(peer));
-    match peer.state {
-        Some(one) => line.push_str(&state(one, style)),
-        None => line.push_str("?     "),
+    // What a peer said before it fell silent is no longer known to be true.
+    match (peer.state, &peer.node) {
+        (Some(one), Some(node)) if peer.presence == Presence::Heard => line.push_str(&state(facts, node, one, style)),
+        _ => line.push_str(&format!("{:STATE$}", "?")),
     }
     let heard = peer.heard_ms_ago.map(|ms| age(Duration::from_millis(ms)));
     let heard = match (peer.presence, heard) {
@@ -227,6 +220,12 @@ fn other_node(status: &Status, peer: &Peer, width: usize, style: Style) -> Strin
         (Presence::Never, _) => style.paint(Paint::Bad, "never heard"),
     };
     let _ = write!(line, "  {heard}");
+    if peer.key_differs {
+        let _ = write!(line, "  {}", style.paint(Paint::Bad, "KEY DIFFERS"));
+    }
+    if peer.presence != Presence::Heard {
+        return line;
+    }
     if let Some(loss) = peer.loss {
         let _ = write!(line, "  loss {:.1} %", loss * 100.0);
     }
@@ -235,9 +234,6 @@ fn other_node(status: &Status, peer: &Peer, width: usize, style: Style) -> Strin
     }
     if peer.hears_us == Some(false) {
         let _ = write!(line, "  {}", style.paint(Paint::Bad, "does not hear us"));
-    }
-    if peer.key_differs {
-        let _ = write!(line, "  {}", style.paint(Paint::Bad, "KEY DIFFERS"));
     }
     let _ = write!(line, "  {}", readiness(peer.ready, peer.witness, style));
     if let Some(priority) = peer.priority {
@@ -256,12 +252,14 @@ fn other_node(status: &Status, peer: &Peer, width: usize, style: Style) -> Strin
     line
 }
 
-fn state(state: State, style: Style) -> String {
-    let word = format!("{state:6}");
+/// The state in a column of its own. A drain is not a fault, though the protocol has one state for both.
+fn state(facts: &GroupFacts, node: &NodeName, state: State, style: Style) -> String {
+    let pad = |word: &str| format!("{word:STATE$}");
     match state {
-        State::Master => style.paint(Paint::Strong, &word),
-        State::Fault => style.paint(Paint::Bad, &word),
-        State::Init | State::Backup => word,
+        State::Master => style.paint(Paint::Strong, &pad("master")),
+        State::Fault if drain_of(facts, node).is_some() => style.paint(Paint::Doubt, &pad("drained")),
+        State::Fault => style.paint(Paint::Bad, &pad("fault")),
+        State::Init | State::Backup => pad(words::state(state)),
     }
 }
 

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::judge::{self, Verdict};
 use crate::proto::claim::event::ClaimState;
+pub use crate::proto::heartbeat::NodeState as State;
 use crate::proto::ids::{DropletId, GroupName, NodeName, Priority, Term};
 
 /// A point in calendar time, to the millisecond; as text RFC 3339 in UTC.
@@ -126,31 +127,6 @@ impl Severity {
     }
 }
 
-/// A node's state in a group, by keepalived's names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum State {
-    /// Just started: listens, decides nothing.
-    Init,
-    /// Follows a master, or waits for one.
-    Backup,
-    /// What the peers agreed on. Not yet "holds the address".
-    Master,
-    /// No candidate: a check fails, or an operator drained it.
-    Fault,
-}
-
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Init => "init",
-            Self::Backup => "backup",
-            Self::Master => "master",
-            Self::Fault => "fault",
-        })
-    }
-}
-
 /// Whether a node reaches the provider's API host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -246,9 +222,9 @@ pub struct GroupFacts {
     pub name: GroupName,
     /// This node's state in it.
     pub state: State,
-    /// Why it is in this state, in the words of the log and of history.
+    /// Why it is in this state: one of [`words::REASONS`](super::words::REASONS).
     pub reason: String,
-    /// The evidence for it, in words.
+    /// The same as a sentence, with what it rests on.
     pub evidence: Option<String>,
     /// The term that this node goes by.
     pub term: Term,
@@ -268,6 +244,8 @@ pub struct GroupFacts {
     pub master_reason: Option<String>,
     /// This node votes and never claims.
     pub witness: bool,
+    /// A member that is not heard has the address: this node takes over only on news of it.
+    pub deposed: bool,
     /// This node may become master: healthy, not drained, not stopping, not starting.
     pub candidate: bool,
     /// Every check that decides passes here.
@@ -568,9 +546,9 @@ pub struct Move {
     pub from: Option<NodeName>,
     /// To where.
     pub to: Option<NodeName>,
-    /// Why, in the words of the log.
+    /// Why: one of [`words::REASONS`](super::words::REASONS).
     pub reason: String,
-    /// The evidence, in words.
+    /// The same as a sentence, with what it rests on.
     pub evidence: Option<String>,
     /// The term that it began.
     pub term: Term,
