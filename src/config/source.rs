@@ -158,7 +158,10 @@ fn secrets_by_key(document: &DeTable<'_>) -> Vec<Span> {
         table.iter().map(move |(key, value)| {
             let key: &str = key.get_ref();
             // The names of a source (`token.file`) are no secret; whatever else stands in their place is.
-            let source = matches!(key, "file" | "env" | "credential");
+            let source = match key {
+                "file" => value.get_ref().as_str().is_none_or(|path| path.starts_with('/')),
+                _ => matches!(key, "env" | "credential"),
+            };
             (value, (inherited && !source) || is_secret_word(key))
         })
     }
@@ -187,17 +190,26 @@ fn secrets_by_word(text: &str) -> Vec<Span> {
     let is_word = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     let bytes = text.as_bytes();
     let mut at = 0;
+    // Where the inline table of a secret key ends.
+    let mut table_to = 0;
     while let Some(equals) = bytes[at..].iter().position(|byte| *byte == b'=').map(|found| at + found) {
         at = equals + 1;
         let name_end = trim_end(bytes, equals, |byte| matches!(byte, b' ' | b'\t' | b'"' | b'\''));
         let name_start = trim_end(bytes, name_end, is_word);
-        if !text.get(name_start..name_end).is_some_and(is_secret_word) {
+        let name = text.get(name_start..name_end).unwrap_or("");
+        let inherited = equals < table_to && !matches!(name, "file" | "env" | "credential");
+        if !inherited && !is_secret_word(name) {
             continue;
         }
         let blank = bytes[at..].iter().take_while(|byte| matches!(**byte, b' ' | b'\t')).count();
         let start = at + blank;
         if bytes.get(start) == Some(&b'{') {
-            continue; // its inner keys are looked at in their turn
+            // Its inner keys are looked at in their turn.
+            if start >= table_to {
+                let end = |mark| bytes[start..].iter().position(|byte| *byte == mark).map(|end| start + end);
+                table_to = end(b'}').or_else(|| end(b'\n')).unwrap_or(text.len());
+            }
+            continue;
         }
         let line_end = bytes[start..].iter().position(|byte| *byte == b'\n').map_or(text.len(), |end| start + end);
         let line = text.get(start..line_end).unwrap_or("");
@@ -282,6 +294,7 @@ mod tests {
             ("key = \"\"\"\ngeheim\ntoo\na = 1", "key = \"**\n******\n***\n*****".to_owned()),
             ("key = [\n\"geheim\"\n]", "key = *\n\"******\"\n]".to_owned()),
             ("key = { value = \"geheim\" }", "key = { value = \"******\" }".to_owned()),
+            ("key.file = \"geheim\"", "key.file = \"******\"".to_owned()),
             ("key.file = \"/etc/k\"", "key.file = \"/etc/k\"".to_owned()),
             ("key = { file = \"/etc/k\" }", "key = { file = \"/etc/k\" }".to_owned()),
             ("peers = [\"dop_v1_abc\"]", "peers = [\"dop_v1_***\"]".to_owned()),

@@ -89,7 +89,7 @@ name! {
 }
 
 name! {
-    /// One check of a group.
+    /// One check of a group; no two of a group have one name.
     CheckName
 }
 
