@@ -64,6 +64,12 @@ impl Base {
     /// The last known holder, the master that fell silent, its own base, the node that offered.
     pub const MEMBERS: usize = 4;
 
+    /// An operator's word: this foreign droplet may be replaced, and nobody else.
+    #[must_use]
+    pub fn of_foreign(droplet: DropletId) -> Self {
+        Self { foreign: Some(droplet), ..Self::default() }
+    }
+
     /// The base with `member` in it. A full base forgets its oldest member:
     /// to claim over fewer is the safe side.
     pub fn insert(&mut self, member: Ipv4Addr) {

@@ -34,6 +34,8 @@ pub struct Params {
     pub claim_timeout: Duration,
     /// A readiness proof older than three of these is none.
     pub readiness_interval: Duration,
+    /// When this host came up (rule 7, `boot_grace`): the origin of `CLOCK_BOOTTIME`.
+    pub host_up: Time,
 }
 
 impl Params {
@@ -118,6 +120,8 @@ pub enum Reason {
     Offered { by: Ipv4Addr, cause: HandOver },
     /// Rule 5: the master stops and named this node.
     Resigned { by: Ipv4Addr },
+    /// An operator's `failover --take`: a foreign droplet may be robbed (rule 12).
+    Taken { droplet: DropletId },
     /// Rule 5: the offer was taken.
     HandedOver { to: Ipv4Addr, cause: HandOver },
     /// Rule 10: two masters heard each other, the other won.

@@ -1,3 +1,648 @@
-//! The election: one for each group.
+//! The election: one for each group, the rules of design section 5 in code.
+//!
+//! News is recorded as it comes; [`Input::Drained`] evaluates the rules once, when
+//! all of it was read. Each rule is named where it is applied:
+//!
+//! | rules | where |
+//! | --- | --- |
+//! | 1 gap, 2 echo, 3 follow, 4 ask | here, `evidence` |
+//! | 5 hand over, 10 duel, 11 preempt, 12 to 14 claims | `mastership`, its requests in `listening` |
+//! | 6 to 9 take over | `rules`, with ranks from `rank` |
 
 pub mod event;
+mod evidence;
+mod listening;
+mod mastership;
+mod peer;
+mod rank;
+mod rules;
+mod state;
+
+use std::collections::VecDeque;
+use std::net::Ipv4Addr;
+
+use crate::proto::claim::event::{Base, ClaimReport, ClaimState, Hold, Holder, Intent, Look, Source};
+use crate::proto::heartbeat::{DeposedBy, Follows, GroupReport, Leaving, NodeState, Readiness};
+use crate::proto::ids::{DropletId, Priority, Rank, Term};
+use crate::proto::time::{Duration, Time};
+
+use event::{
+    Candidacy, Command, DEAD_INTERVALS, Evidence, Input, Memory, Output, Params, PeerView, Reason, Refusal, Transition,
+    View,
+};
+use evidence::Deposition;
+use peer::Peer;
+use rank::Contender;
+use state::{Following, Init, Left, Listening, Mastership, State};
+
+/// Rule 14: how long a node that gave up a failing claim is not ready, and how often it did.
+#[derive(Clone, Copy, Debug, Default)]
+struct HoldDown {
+    until: Option<Time>,
+    times: u32,
+}
+
+/// The part of the own report whose change peers must know at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Urgent {
+    state: NodeState,
+    candidate: bool,
+    priority: Priority,
+    offer: Option<crate::proto::heartbeat::Offer>,
+    wants: bool,
+    deposed_by: Option<DeposedBy>,
+    leaving: Option<Leaving>,
+}
+
+/// One group's election on one node.
+#[derive(Debug)]
+pub struct Election {
+    params: Params,
+    /// When this agent began to listen.
+    started: Time,
+    state: State,
+    since: Time,
+    reason: Option<Reason>,
+    evidence: Evidence,
+    /// The highest term seen.
+    term: Term,
+    candidacy: Candidacy,
+    drained: bool,
+    reach: bool,
+    claim: ClaimReport,
+    peers: Vec<Peer>,
+    deposed: Option<Deposition>,
+    /// The last known holder and what else a claim from here may replace.
+    base: Base,
+    had_held_or_sent: bool,
+    hold_down: HoldDown,
+    intent: Intent,
+    /// Issue the intent though it is the same one: a loss was judged (rule 13).
+    reissue: bool,
+    commands: VecDeque<Command>,
+    told: Urgent,
+    kept: Memory,
+    /// When the rules may give another answer without any news.
+    wake: Option<Time>,
+    outputs: VecDeque<Output>,
+}
+
+/// Commands that wait for the next evaluation; more than these are refused as
+/// if they had not been understood, which cannot happen from one control socket.
+const COMMANDS: usize = 16;
+
+impl Election {
+    /// An election that begins to listen now.
+    #[must_use]
+    pub fn new(now: Time, params: Params, peers: &[Ipv4Addr], priority: Priority, memory: Option<Memory>) -> Self {
+        let kept = memory.unwrap_or_default();
+        let state = State::Init(Init { began: now });
+        let told = Urgent {
+            state: NodeState::Init,
+            candidate: false,
+            priority,
+            offer: None,
+            wants: false,
+            deposed_by: None,
+            leaving: None,
+        };
+        Self {
+            started: now,
+            since: now,
+            reason: None,
+            evidence: Evidence::default(),
+            term: kept.term,
+            candidacy: Candidacy { healthy: false, priority, because: None },
+            drained: kept.drained,
+            reach: true,
+            claim: ClaimReport::default(),
+            peers: peers.iter().map(|address| Peer::new(*address)).collect(),
+            deposed: kept.deposed.map(|(by, chances)| Deposition { by, since: now, chances }),
+            base: kept.base,
+            had_held_or_sent: kept.had_held_or_sent,
+            hold_down: HoldDown::default(),
+            intent: Intent::Yield,
+            reissue: true,
+            commands: VecDeque::with_capacity(COMMANDS),
+            told,
+            kept,
+            wake: Some(now),
+            outputs: VecDeque::with_capacity(16),
+            state,
+            params,
+        }
+    }
+
+    /// The only way in. `now` never goes back.
+    pub fn handle(&mut self, now: Time, input: Input) {
+        match input {
+            Input::Heard(heard) => {
+                self.term = self.term.max(heard.report.term);
+                if let Some(peer) = self.peer_mut(heard.peer) {
+                    peer.hear(heard);
+                }
+            }
+            Input::PortUnreachable { peer } => {
+                if let Some(peer) = self.peer_mut(peer) {
+                    peer.unreachable_at = Some(now);
+                }
+            }
+            Input::WrongKey { peer } => {
+                if let Some(peer) = self.peer_mut(peer) {
+                    peer.wrong_key_at = Some(now);
+                }
+            }
+            Input::Candidacy(candidacy) => self.candidacy = candidacy,
+            Input::Claim(report) => self.claim = report,
+            Input::Reach { reachable } => self.reach = reachable,
+            Input::Command(command) => {
+                if self.commands.len() < COMMANDS {
+                    self.commands.push_back(command);
+                }
+            }
+            Input::Gap { length } => self.gap(now, length),
+            Input::BrainStale => self.leave(now, Reason::BrainStale),
+            Input::Drained => self.evaluate(now),
+        }
+    }
+
+    /// What to do; drain after each input.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When to send [`Input::Drained`] next, at the latest.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Time> {
+        self.wake
+    }
+
+    /// What this node says of itself to its peers now.
+    #[must_use]
+    pub fn report(&self, now: Time) -> GroupReport {
+        let master = self.mastership();
+        let urgent = self.urgent(now);
+        GroupReport {
+            group: self.params.group,
+            settings: self.params.settings,
+            state: urgent.state,
+            candidate: urgent.candidate,
+            priority: urgent.priority,
+            term: self.term,
+            claim: self.claim.state,
+            takeover_ago: master.map(|master| now - master.began),
+            verified_ago: self.claim.verified.map(|at| now - at),
+            sent: self.claim.sent,
+            base: self.base,
+            readiness: Readiness { ready: self.ready(now), proof_age: self.claim.proof.map(|at| now - at) },
+            reach: self.reach,
+            follows: self.follows(now),
+            offer: urgent.offer,
+            wants: urgent.wants,
+            deposed_by: urgent.deposed_by,
+            leaving: urgent.leaving,
+        }
+    }
+
+    /// What must survive a restart (rule 1).
+    #[must_use]
+    pub fn memory(&self) -> Memory {
+        Memory {
+            term: self.term,
+            deposed: self.deposed.map(|deposed| (deposed.by, deposed.chances)),
+            base: self.base,
+            had_held_or_sent: self.had_held_or_sent,
+            drained: self.drained,
+        }
+    }
+
+    /// What `status` shows.
+    #[must_use]
+    pub fn view(&self, now: Time) -> View {
+        let dead = self.dead();
+        View {
+            state: self.state.kind(),
+            reason: self.reason.clone(),
+            evidence: self.evidence,
+            since: self.since,
+            term: self.term,
+            priority: self.candidacy.priority,
+            candidate: self.is_candidate(),
+            drained: self.drained,
+            rank: self.is_candidate().then(|| self.rank(now)),
+            master: match &self.state {
+                State::Master(_) => Some(self.params.own),
+                State::Init(_) | State::Backup(_) | State::Fault(_) | State::Left(_) => self
+                    .listening()
+                    .and_then(|listening| listening.follows)
+                    .map(|following| following.master)
+                    .filter(|master| self.mastered_at(*master, now).is_some_and(|at| now - at < dead)),
+            },
+            intent: self.intent,
+            claim: self.claim.clone(),
+            ready: self.ready(now),
+            deposed: self.deposed.map(|deposed| deposed.by),
+            offer: self.mastership().and_then(|master| master.offer).map(|open| (open.offer.to, open.offer.cause)),
+            peers: self.peers.iter().map(|peer| peer.view(now, dead)).collect::<Vec<PeerView>>(),
+        }
+    }
+
+    // --- evaluation -------------------------------------------------------------------------
+
+    fn evaluate(&mut self, now: Time) {
+        self.wake = None;
+        self.note_truth(now);
+        self.note_deposition(now);
+        while let Some(command) = self.commands.pop_front() {
+            let result = self.command(now, command);
+            self.outputs.push_back(Output::Answer { command, result });
+        }
+        // A transition may make another rule hold at once (a yielded mastership, a
+        // master to follow): a few rounds settle it, and none is ever endless.
+        for _ in 0..4 {
+            let before = self.state.kind();
+            match self.state {
+                State::Init(_) => self.listen_first(now),
+                State::Backup(_) | State::Fault(_) => self.listen(now),
+                State::Master(_) => self.rule(now),
+                State::Left(_) => {}
+            }
+            if self.state.kind() == before {
+                break;
+            }
+        }
+        self.wake_for_silences(now);
+        self.settle(now);
+    }
+
+    /// Tells what changed: intent, urgent news, memory.
+    fn settle(&mut self, now: Time) {
+        let intent = self.wanted(now);
+        if self.intent != intent || self.reissue {
+            self.reissue = false;
+            self.intent = intent;
+            self.outputs.push_back(Output::Intent(intent));
+        }
+        let urgent = self.urgent(now);
+        if self.told != urgent {
+            self.told = urgent;
+            self.outputs.push_back(Output::Advertise);
+        }
+        let memory = self.memory();
+        if self.kept != memory {
+            self.kept = memory;
+            self.outputs.push_back(Output::Persist);
+        }
+    }
+
+    fn wanted(&self, now: Time) -> Intent {
+        match &self.state {
+            State::Master(master) => Intent::Hold(Hold { term: master.term, since: master.began, base: self.base }),
+            State::Init(_) => Intent::Watch,
+            State::Left(_) => Intent::Yield,
+            State::Backup(listening) | State::Fault(listening) => {
+                let silence = now - self.silent_since(listening, now);
+                if listening.follows.is_none() || silence >= self.dead() {
+                    Intent::Watch
+                } else if silence >= self.missed() {
+                    Intent::Warm
+                } else {
+                    Intent::Yield
+                }
+            }
+        }
+    }
+
+    fn urgent(&self, now: Time) -> Urgent {
+        Urgent {
+            state: self.state.kind(),
+            candidate: self.is_candidate(),
+            priority: self.candidacy.priority,
+            offer: self.mastership().and_then(|master| master.offer).map(|open| open.offer),
+            wants: self.wants(now),
+            deposed_by: self.deposed.map(|deposed| deposed.by),
+            leaving: match &self.state {
+                State::Left(left) => Some(left.leaving),
+                State::Init(_) | State::Backup(_) | State::Fault(_) | State::Master(_) => None,
+            },
+        }
+    }
+
+    /// A peer that goes unheard changes ranks, offers and depositions without any news.
+    fn wake_for_silences(&mut self, now: Time) {
+        let dead = self.dead();
+        let ends = self.peers.iter().filter_map(|peer| {
+            let end = peer.heard_at()?.max(peer.wrong_key_at.unwrap_or(Time::ORIGIN)) + dead;
+            (end > now).then_some(end)
+        });
+        if let Some(end) = ends.min() {
+            self.wake_at(end);
+        }
+    }
+
+    fn wake_at(&mut self, at: Time) {
+        self.wake = Some(self.wake.map_or(at, |earlier| earlier.min(at)));
+    }
+
+    // --- transitions ------------------------------------------------------------------------
+
+    fn enter(&mut self, now: Time, state: State, reason: Reason) {
+        let from = self.state.kind();
+        let followed = self.listening().and_then(|listening| listening.follows).map(|following| following.master);
+        self.evidence = self.gather(now, followed);
+        self.state = state;
+        self.since = now;
+        self.reason = Some(reason.clone());
+        self.outputs.push_back(Output::Transition(Transition {
+            at: now,
+            from,
+            to: self.state.kind(),
+            term: self.term,
+            reason,
+            evidence: self.evidence,
+        }));
+    }
+
+    fn gather(&self, now: Time, followed: Option<Ipv4Addr>) -> Evidence {
+        let master = followed.and_then(|address| self.peer(address));
+        let last_heard = master.and_then(Peer::heard_at);
+        Evidence {
+            last_heard,
+            missed: last_heard.map(|at| at + self.missed()).filter(|at| *at <= now),
+            port_unreachable: master
+                .is_some_and(|peer| peer.unreachable_at.is_some_and(|at| last_heard.is_none_or(|heard| at >= heard))),
+            look: self.claim.look,
+            rank: self.is_candidate().then(|| self.rank(now)),
+        }
+    }
+
+    /// A takeover: term = highest seen + 1 (end of rule 9).
+    fn take_over(&mut self, now: Time, reason: Reason, base: Base, protected: bool) {
+        self.term = self.term.next();
+        self.base = base;
+        let mastership = Mastership {
+            term: self.term,
+            began: now,
+            protected,
+            held_since: None,
+            lost_since: None,
+            offer: None,
+            ordered: None,
+            judged: None,
+        };
+        self.enter(now, State::Master(mastership), reason);
+    }
+
+    /// No master any more, or not yet one: `Backup` or, where no candidate, `Fault`.
+    fn step_down(&mut self, now: Time, follows: Option<Following>, reason: Reason) {
+        let listening = Listening::new(now, follows);
+        let state = if self.may_be_master() { State::Backup(listening) } else { State::Fault(listening) };
+        self.enter(now, state, reason);
+    }
+
+    /// Rule 1: a gap between two ticks longer than D. What others did meanwhile is unknown.
+    fn gap(&mut self, now: Time, length: Duration) {
+        if matches!(self.state, State::Left(_)) {
+            return;
+        }
+        let millis = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
+        self.enter(now, State::Init(Init { began: now }), Reason::Gap { millis });
+        self.settle(now);
+        self.wake = Some(now);
+    }
+
+    /// Rule 5: a node that stops names a successor.
+    fn leave(&mut self, now: Time, reason: Reason) {
+        if matches!(self.state, State::Left(_)) {
+            return;
+        }
+        let successor = match (&reason, &self.state) {
+            (Reason::Stopping { successor }, State::Master(_)) => *successor,
+            (_, State::Master(_)) => self.successor(now),
+            _ => None,
+        };
+        let reason = match reason {
+            Reason::Stopping { .. } => Reason::Stopping { successor },
+            other => other,
+        };
+        self.enter(now, State::Left(Left { leaving: Leaving { successor } }), reason);
+        self.settle(now);
+    }
+
+    /// Table, `Init`: D over.
+    fn listen_first(&mut self, now: Time) {
+        let State::Init(Init { began }) = self.state else { return };
+        let over = began + self.dead();
+        if now < over {
+            self.wake_at(over);
+            return;
+        }
+        let master = evidence::masters(&self.peers, self.params.own, now, self.dead()).next();
+        let here = self.claim.look.is_some_and(|look| look.begun >= began && look.holder == Holder::Mine);
+        match master {
+            Some(master) => {
+                self.step_down(now, Some(self.following(master)), Reason::Listened { master: Some(master) })
+            }
+            None if here && self.may_be_master() => self.take_over(now, Reason::Resume, Base::default(), false),
+            None => self.step_down(now, None, Reason::Listened { master: None }),
+        }
+    }
+
+    // --- what is known ----------------------------------------------------------------------
+
+    /// The last known holder is what a claim may replace (end of rule 9).
+    fn note_truth(&mut self, now: Time) {
+        let dead = self.dead();
+        let held_by = self.peers.iter().find(|peer| {
+            peer.echoed(now, dead).is_some_and(|report| peer::is_master(report) && report.claim == ClaimState::Held)
+        });
+        let held_by = held_by.map(|peer| peer.address);
+        let look = self.claim.look;
+        match &mut self.state {
+            State::Master(master) => match self.claim.state {
+                ClaimState::Held => {
+                    // Verified in this mastership: nobody else is to be replaced any more.
+                    master.held_since.get_or_insert(now);
+                    master.lost_since = None;
+                    self.base = Base::default();
+                    self.had_held_or_sent = true;
+                    self.hold_down = HoldDown::default();
+                }
+                ClaimState::Lost => {
+                    master.held_since = None;
+                    master.lost_since.get_or_insert(now);
+                }
+                ClaimState::Idle | ClaimState::Claiming | ClaimState::Failing => {
+                    master.held_since = None;
+                    master.lost_since = None;
+                    self.had_held_or_sent |= self.claim.ever_sent;
+                }
+            },
+            State::Init(_) | State::Backup(_) | State::Fault(_) | State::Left(_) => {
+                if let Some(holder) = held_by {
+                    self.base = [holder].into_iter().collect();
+                    self.had_held_or_sent = false;
+                } else if let Some(Look { holder: Holder::Member(holder), source: Source::Api, begun, .. }) = look
+                    && begun >= self.since
+                {
+                    self.base = [holder].into_iter().collect();
+                }
+            }
+        }
+    }
+
+    /// Rule 8: only news of the one that deposed this node ends it.
+    fn note_deposition(&mut self, now: Time) {
+        let dead = self.dead();
+        let verified = self.peers.iter().any(|peer| {
+            peer.echoed(now, dead).is_some_and(|report| peer::is_master(report) && report.claim == ClaimState::Held)
+        });
+        let Some(deposed) = self.deposed else { return };
+        let heard = deposed.member().and_then(|member| self.peer(member)).is_some_and(|peer| {
+            peer.heard(now, dead).is_some() && peer.heard_at().is_some_and(|at| at > deposed.since)
+        });
+        let elsewhere = self.claim.look.is_some_and(|look| {
+            let names_another = match (look.holder, deposed.by) {
+                (Holder::Unknown, _) => false,
+                (Holder::Member(holder), DeposedBy::Member(by)) => holder != by,
+                (Holder::Mine | Holder::Member(_) | Holder::Nobody | Holder::Foreign(_), _) => true,
+            };
+            // Metadata lags: only what was asked after the last move seen is news of it.
+            names_another && look.begun > deposed.since && (look.source == Source::Api || look.settled)
+        });
+        if heard || elsewhere || verified {
+            self.deposed = None;
+        }
+    }
+
+    /// Somebody whom this node does not hear has the address (rules 8, 12, 13).
+    fn depose(&mut self, now: Time, by: DeposedBy) {
+        let chances = self.deposed.filter(|deposed| deposed.by == by).map_or(0, |deposed| deposed.chances);
+        let used = u32::from(matches!(self.reason, Some(Reason::Chance { .. })) && self.claim.ever_sent);
+        self.deposed = Some(Deposition { by, since: now, chances: chances + used });
+    }
+
+    // --- small questions --------------------------------------------------------------------
+
+    fn dead(&self) -> Duration {
+        self.params.dead_interval()
+    }
+
+    /// The first missed heartbeat: 1.1 I (rule 4).
+    fn missed(&self) -> Duration {
+        self.params.interval + self.params.interval / 10
+    }
+
+    fn peer(&self, address: Ipv4Addr) -> Option<&Peer> {
+        self.peers.iter().find(|peer| peer.address == address)
+    }
+
+    fn peer_mut(&mut self, address: Ipv4Addr) -> Option<&mut Peer> {
+        self.peers.iter_mut().find(|peer| peer.address == address)
+    }
+
+    fn listening(&self) -> Option<&Listening> {
+        match &self.state {
+            State::Backup(listening) | State::Fault(listening) => Some(listening),
+            State::Init(_) | State::Master(_) | State::Left(_) => None,
+        }
+    }
+
+    fn mastership(&self) -> Option<&Mastership> {
+        match &self.state {
+            State::Master(master) => Some(master),
+            State::Init(_) | State::Backup(_) | State::Fault(_) | State::Left(_) => None,
+        }
+    }
+
+    /// Healthy and not drained. `Init` and stopping are states of their own.
+    fn may_be_master(&self) -> bool {
+        self.candidacy.healthy && !self.drained
+    }
+
+    /// *Candidate* as peers are told.
+    fn is_candidate(&self) -> bool {
+        self.may_be_master() && !matches!(self.state, State::Init(_) | State::Left(_))
+    }
+
+    /// Nothing known stands against a claim from here; proved lately; not held down (rule 14).
+    fn ready(&self, now: Time) -> bool {
+        let proved = self.claim.proof.is_some_and(|at| now - at <= self.params.readiness_interval * DEAD_INTERVALS);
+        proved && self.claim.obstacle.is_none() && self.hold_down.until.is_none_or(|until| now >= until)
+    }
+
+    fn following(&self, master: Ipv4Addr) -> Following {
+        let term = self.peer(master).and_then(|peer| peer.view(Time::ORIGIN, Duration::ZERO).report).map(|r| r.term);
+        Following { master, term: term.unwrap_or(self.term) }
+    }
+
+    fn mastered_at(&self, master: Ipv4Addr, now: Time) -> Option<Time> {
+        evidence::mastered_at(&self.peers, master, now, self.dead())
+    }
+
+    /// What peers are told of the master: first-hand only, so that no word goes round.
+    fn follows(&self, now: Time) -> Option<Follows> {
+        let master = self.listening()?.follows?.master;
+        let heard_ago = now - self.peer(master)?.mastered_at?;
+        (heard_ago < self.dead()).then_some(Follows { master, heard_ago })
+    }
+
+    /// Rule 7: rank counts heard candidates, the holder by the truth first.
+    fn rank(&self, now: Time) -> Rank {
+        let dead = self.dead();
+        let holder = self.claim.look.and_then(|look| match look.holder {
+            Holder::Member(member) => Some(member),
+            Holder::Mine => Some(self.params.own),
+            Holder::Nobody | Holder::Foreign(_) | Holder::Unknown => None,
+        });
+        let me = Contender { address: self.params.own, priority: self.candidacy.priority };
+        let others = self.peers.iter().filter_map(|peer| {
+            let report =
+                peer.heard(now, dead).filter(|report| peer::is_candidate(report) || peer::is_master(report))?;
+            Some(Contender { address: peer.address, priority: report.priority })
+        });
+        rank::rank(me, holder, others)
+    }
+
+    fn command(&mut self, now: Time, command: Command) -> Result<(), Refusal> {
+        match command {
+            Command::Drain => self.drained = true,
+            Command::Resume => {
+                self.drained = false;
+                if let State::Master(master) = &mut self.state {
+                    master.protected = false;
+                }
+            }
+            Command::Failover { to } => return self.order(now, to),
+            Command::Take { droplet } => return self.take(now, droplet),
+            Command::Resign => {
+                let successor = self.successor(now);
+                self.leave(now, Reason::Stopping { successor });
+            }
+        }
+        Ok(())
+    }
+
+    /// `failover --take`: this foreign droplet becomes the base (rule 12).
+    fn take(&mut self, now: Time, droplet: DropletId) -> Result<(), Refusal> {
+        if self.claim.look.is_none_or(|look| look.holder != Holder::Foreign(droplet)) {
+            return Err(Refusal::NotTheHolder(droplet));
+        }
+        let base = Base::of_foreign(droplet);
+        match &self.state {
+            State::Master(_) => self.base = base,
+            State::Backup(_) if self.master_heard(now).is_none() => {
+                self.take_over(now, Reason::Taken { droplet }, base, true);
+            }
+            State::Init(_) | State::Backup(_) | State::Fault(_) | State::Left(_) => return Err(Refusal::NotMaster),
+        }
+        Ok(())
+    }
+
+    fn master_heard(&self, now: Time) -> Option<Ipv4Addr> {
+        evidence::masters(&self.peers, self.params.own, now, self.dead()).next()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,311 @@
+//! What a node does while it is not master: follow one (rule 3), ask it when it
+//! misses a heartbeat (rule 4), take an offer (rule 5), take over (rules 6 to 9),
+//! ask for the mastership (rule 11).
+
+use std::net::Ipv4Addr;
+
+use super::event::{Output, Reason};
+use super::peer::{self, Peer, precedence};
+use super::rules::{self, BOOTING, Standing, Vacancy, Verdict};
+use super::state::{Following, Listening, State};
+use super::{Election, evidence};
+use crate::proto::claim::event::{Base, Holder, Source};
+use crate::proto::heartbeat::{DeposedBy, GroupReport, HandOver, NodeState};
+use crate::proto::time::{Duration, Time};
+
+impl Election {
+    /// Table, `Backup` and `Fault`.
+    pub(super) fn listen(&mut self, now: Time) {
+        self.change_candidacy(now);
+        if self.accept_offer(now) || self.succeed(now) {
+            return;
+        }
+        self.follow(now);
+        self.note_own_deposition(now);
+        self.ask(now);
+        self.prefer(now);
+        if self.master_heard(now).is_none() {
+            self.fill_vacancy(now);
+        }
+    }
+
+    fn listening_mut(&mut self) -> Option<&mut Listening> {
+        match &mut self.state {
+            State::Backup(listening) | State::Fault(listening) => Some(listening),
+            State::Init(_) | State::Master(_) | State::Left(_) => None,
+        }
+    }
+
+    /// `Backup` and `Fault` differ in nothing but the candidacy.
+    fn change_candidacy(&mut self, now: Time) {
+        let next = match &self.state {
+            State::Backup(listening) if !self.may_be_master() => {
+                let reason = if self.drained { Reason::Drained } else { self.check_failed() };
+                (State::Fault(listening.clone()), reason)
+            }
+            State::Fault(listening) if self.may_be_master() => {
+                // "My becoming Backup" begins the silence anew.
+                (State::Backup(Listening { began: now, ..listening.clone() }), Reason::Recovered)
+            }
+            State::Init(_) | State::Backup(_) | State::Fault(_) | State::Master(_) | State::Left(_) => return,
+        };
+        self.enter(now, next.0, next.1);
+    }
+
+    fn check_failed(&self) -> Reason {
+        Reason::CheckFailed { check: self.candidacy.because.as_deref().map(str::to_owned) }
+    }
+
+    /// Rule 5: the named one takes over at once.
+    fn accept_offer(&mut self, now: Time) -> bool {
+        if !matches!(self.state, State::Backup(_)) {
+            return false;
+        }
+        let (own, dead) = (self.params.own, self.dead());
+        let offer = self.peers.iter().find_map(|peer| {
+            let report = peer.echoed(now, dead).filter(|report| peer::is_master(report))?;
+            Some((peer.address, peer::offers_to(report, own)?, report.base))
+        });
+        let Some((by, cause, theirs)) = offer else { return false };
+        let mut base = join(self.base, theirs);
+        base.insert(by);
+        self.take_over(now, Reason::Offered { by, cause }, base, cause == HandOver::Failover);
+        true
+    }
+
+    /// Rule 5: the master stops and named this node.
+    fn succeed(&mut self, now: Time) -> bool {
+        if !matches!(self.state, State::Backup(_)) {
+            return false;
+        }
+        let (own, dead) = (self.params.own, self.dead());
+        let named = self.peers.iter().find_map(|peer| {
+            let report = peer.echoed(now, dead)?;
+            (report.leaving?.successor == Some(own)).then_some((peer.address, report.base))
+        });
+        let Some((by, theirs)) = named else { return false };
+        if self.master_heard(now).is_some() {
+            return false;
+        }
+        let mut base = join(self.base, theirs);
+        base.insert(by);
+        self.take_over(now, Reason::Resigned { by }, base, false);
+        true
+    }
+
+    /// Rule 3: one master; another one only by a higher term, or when this one is none.
+    fn follow(&mut self, now: Time) {
+        let dead = self.dead();
+        let best = self
+            .peers
+            .iter()
+            .filter_map(|peer| {
+                let report = peer.echoed(now, dead).filter(|report| peer::is_master(report))?;
+                Some((report.term, precedence(report.priority, peer.address), peer.address))
+            })
+            .max();
+        let heard = best.map(|(term, _, master)| Following { master, term });
+        // Second to an echoed master: one that is heard without echo, or told of by a peer (rule 2).
+        let hinted = self.master_heard(now).map(|master| self.following(master));
+        let denied = |election: &Self, master: Ipv4Addr| {
+            election.peer(master).and_then(|peer| peer.echoed(now, dead)).is_some_and(|report| {
+                !peer::is_master(report) && report.state != NodeState::Init && report.leaving.is_none()
+            })
+        };
+        let present = self.listening().and_then(|listening| listening.follows);
+        let next = match (present, heard) {
+            (None, _) => heard.or(hinted),
+            (Some(present), Some(heard)) if heard.master == present.master => Some(heard),
+            (Some(present), Some(heard)) if heard.term > present.term => Some(heard),
+            (Some(present), _) => {
+                let fresh = self.mastered_at(present.master, now).is_some_and(|at| now - at < dead);
+                let gone = denied(self, present.master) || !fresh;
+                match heard.or(hinted).filter(|other| other.master != present.master) {
+                    // Another master is heard: no vacancy.
+                    Some(other) if gone => Some(other),
+                    _ if denied(self, present.master) => None,
+                    _ => Some(present),
+                }
+            }
+        };
+        if heard.is_some() {
+            self.had_held_or_sent = false;
+        }
+        if let Some(listening) = self.listening_mut() {
+            listening.follows = next;
+        }
+    }
+
+    /// Rule 8: I had held or sent, and the truth is a member that I do not hear.
+    fn note_own_deposition(&mut self, now: Time) {
+        if !self.had_held_or_sent || self.deposed.is_some() || self.master_heard(now).is_some() {
+            return;
+        }
+        let Some(look) = self.claim.look.filter(|look| look.source == Source::Api && look.begun >= self.since) else {
+            return;
+        };
+        if let Holder::Member(member) = look.holder
+            && self.peer(member).is_none_or(|peer| peer.unheard(now, self.dead()))
+        {
+            self.depose(now, DeposedBy::Member(member));
+        }
+    }
+
+    /// Rule 4: from 1.1 I of silence the master is asked every I/5, until it is given up.
+    fn ask(&mut self, now: Time) {
+        let Some(listening) = self.listening() else { return };
+        let Some(Following { master, .. }) = listening.follows else { return };
+        let heard = self.peer(master).and_then(Peer::heard_at).unwrap_or(listening.began);
+        let step = self.params.interval / 5;
+        let (from, until) = (heard + self.missed(), heard + self.dead() * 4);
+        let next = listening.ask_at.unwrap_or(from).max(from);
+        let due = now >= next && now < until;
+        let ask_at = if due { Some(now + step) } else { (now < from).then_some(from).or(listening.ask_at) };
+        if let Some(listening) = self.listening_mut() {
+            listening.ask_at = ask_at;
+        }
+        if due {
+            self.outputs.push_back(Output::Ask { peer: master });
+        }
+        let wake = if due { now + step } else { next };
+        if wake < until {
+            self.wake_at(wake);
+        }
+    }
+
+    /// Rule 11: since when this node is the better one; [`Election::wants`] asks.
+    fn prefer(&mut self, now: Time) {
+        let better = self.params.preempt
+            && matches!(self.state, State::Backup(_))
+            && self.ready(now)
+            && self.outranks_master(now)
+            && self.rank_among_backups(now);
+        let delay = self.params.preempt_delay;
+        let Some(listening) = self.listening_mut() else { return };
+        listening.better_since = better.then(|| listening.better_since.unwrap_or(now));
+        let due = listening.better_since.map(|since| since + delay);
+        if let Some(due) = due.filter(|due| *due > now) {
+            self.wake_at(due);
+        }
+    }
+
+    fn outranks_master(&self, now: Time) -> bool {
+        let master = self.listening().and_then(|listening| listening.follows);
+        master
+            .and_then(|following| self.peer(following.master))
+            .and_then(|peer| peer.echoed(now, self.dead()))
+            .is_some_and(|report| peer::is_master(report) && self.candidacy.priority > report.priority)
+    }
+
+    /// Only the best candidate asks, so that a mastership does not climb step by step.
+    fn rank_among_backups(&self, now: Time) -> bool {
+        let me = precedence(self.candidacy.priority, self.params.own);
+        !self.peers.iter().any(|peer| {
+            peer.heard(now, self.dead()).is_some_and(|r| {
+                peer::is_candidate(r) && r.readiness.ready && precedence(r.priority, peer.address) > me
+            })
+        })
+    }
+
+    /// Rule 11: whether this node asks for the mastership now.
+    pub(super) fn wants(&self, now: Time) -> bool {
+        self.listening()
+            .and_then(|listening| listening.better_since)
+            .is_some_and(|since| now - since >= self.params.preempt_delay)
+    }
+
+    /// Rules 6 to 9.
+    fn fill_vacancy(&mut self, now: Time) {
+        let Some(listening) = self.listening() else { return };
+        let vacancy = self.vacancy(now, listening);
+        match rules::decide(&self.params, &vacancy) {
+            Verdict::TakeOver { reason, base } => self.take_over(now, reason, base, false),
+            Verdict::Wait(at) => {
+                // Masters that were just heard end their hearing before any rule holds.
+                if let Some(at) = at {
+                    self.wake_at(at);
+                }
+            }
+        }
+    }
+
+    fn vacancy(&self, now: Time, listening: &Listening) -> Vacancy {
+        let dead = self.dead();
+        let followed = listening.follows.map(|following| following.master);
+        let heard = |address| self.peer(address).and_then(|peer| peer.heard(now, dead));
+        let mut base = self.base;
+        if let Some(report) = followed.and_then(|master| self.peer(master)).and_then(|p| p.view(now, dead).report) {
+            // It may have died with its claim under way: its base is still the holder then.
+            base = join(report.base, base);
+        }
+        let successor = followed
+            .and_then(|master| self.peer(master)?.view(now, dead).report?.leaving?.successor)
+            .is_some_and(|successor| heard(successor).is_some());
+        let holder = match self.claim.look.map(|look| look.holder) {
+            Some(Holder::Member(member)) => self.standing(member, now),
+            _ => Standing::Unheard { known: false },
+        };
+        Vacancy {
+            now,
+            silent_since: self.silent_since(listening, now),
+            candidate: matches!(self.state, State::Backup(_)),
+            candidate_heard: self.peers.iter().any(|p| p.heard(now, dead).is_some_and(peer::is_candidate)),
+            followed,
+            successor_heard: successor,
+            look: self.claim.look,
+            holder,
+            deposed: self.deposed,
+            deposed_by_word: self.deposed.is_none() && self.deposed_by_word(now),
+            rank: self.rank(now),
+            base,
+            booting: self.started - self.params.host_up < BOOTING,
+        }
+    }
+
+    fn standing(&self, member: Ipv4Addr, now: Time) -> Standing {
+        let Some(peer) = self.peer(member) else { return Standing::Unheard { known: false } };
+        match peer.heard(now, self.dead()) {
+            Some(report) if report.candidate || report.state == NodeState::Init => Standing::Candidate,
+            Some(_) => Standing::NoCandidate,
+            None if peer.babbles(now, self.dead()) => Standing::Babbling,
+            None => Standing::Unheard { known: peer.heard_at().is_some() },
+        }
+    }
+
+    /// The silence begins at the last of: a master heard, my becoming `Backup`.
+    pub(super) fn silent_since(&self, listening: &Listening, now: Time) -> Time {
+        let dead = self.dead();
+        let heard = self.peers.iter().filter_map(|peer| self.mastered_at(peer.address, now)).max();
+        let followed = listening.follows.and_then(|following| self.peer(following.master));
+        let present = followed.and_then(|peer| evidence::present_at(peer, now, dead, self.params.interval));
+        // A host whose datagrams nobody can read is not silent.
+        let babble = followed.and_then(|peer| peer.wrong_key_at);
+        [Some(listening.began), heard, present, babble].into_iter().flatten().max().unwrap_or(listening.began)
+    }
+
+    /// Rule 8: "or a heard peer says so first-hand and I hear no master and not x".
+    fn deposed_by_word(&self, now: Time) -> bool {
+        let dead = self.dead();
+        let accuses = |report: &GroupReport| match report.deposed_by {
+            Some(DeposedBy::Member(by)) => {
+                by != self.params.own && self.peer(by).is_none_or(|peer| peer.unheard(now, dead))
+            }
+            Some(DeposedBy::Unknown) | None => false,
+        };
+        self.peers.iter().any(|peer| peer.echoed(now, dead).is_some_and(accuses))
+    }
+}
+
+/// The newer base's members last: a full base forgets its oldest.
+fn join(older: Base, newer: Base) -> Base {
+    let mut base = older;
+    for member in newer.members() {
+        base.remove(member);
+        base.insert(member);
+    }
+    base.foreign = newer.foreign;
+    base
+}
+
+/// How long a master must have been held before it gives way to a better one (rule 11).
+pub(super) const SETTLED: Duration = Duration::from_secs(2);
