@@ -101,6 +101,9 @@ fn every_usage_error_exits_with_3_and_never_with_2() {
         &["history", "-n", "many"],
         &["history", "--group", ""],
         &["run", "now"],
+        &["config"],
+        &["config", "chekc"],
+        &["keygen", "a", "b"],
     ] {
         let ran = run(line, None);
         assert_eq!(ran.code, 3, "{line:?}: {}", ran.complaints);
@@ -110,8 +113,22 @@ fn every_usage_error_exits_with_3_and_never_with_2() {
 
 #[test]
 fn help_is_data_and_names_the_exit_codes() {
-    for command in ["run", "status", "history", "wait", "drain", "resume", "failover", "restart"] {
-        let ran = run(&[command, "--help"], None);
+    for command in [
+        "run",
+        "status",
+        "history",
+        "wait",
+        "drain",
+        "resume",
+        "failover",
+        "restart",
+        "config check",
+        "config show",
+        "config example",
+        "keygen",
+    ] {
+        let line: Vec<&str> = command.split(' ').chain(["--help"]).collect();
+        let ran = run(&line, None);
         assert_eq!((ran.code, ran.complaints.as_str()), (0, ""), "{command}");
         assert!(ran.out.contains("Exit codes: 0"), "{command}: {}", ran.out);
     }
@@ -292,4 +309,31 @@ fn a_reader_that_goes_away_is_no_error_and_a_full_disk_is_one() {
         assert_eq!(terminal.finish("text", 1), expected);
         assert_eq!(complaints.is_empty(), kind == io::ErrorKind::BrokenPipe);
     }
+}
+
+#[test]
+fn the_example_passes_the_check_of_the_same_program_but_for_its_secrets() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("haagent.toml");
+    let example = run(&["config", "example"], None);
+    assert_eq!(example.code, 0);
+    std::fs::write(&file, &example.out).unwrap();
+    let file = file.to_str().unwrap();
+    let shown = run(&["config", "show", "--config", file], None);
+    assert_eq!(shown.code, 0, "{}", shown.complaints);
+    // The key and the token of the example are not on this machine.
+    let named = run(&["config", "check", file], None);
+    assert_eq!((named.code, named.out.as_str()), (1, ""), "{}", named.complaints);
+    assert_eq!(run(&["config", "check", "--config", file, "--strict"], None).complaints, named.complaints);
+    assert_eq!(run(&["config", "check", "/nowhere"], None).code, 1);
+}
+
+#[test]
+fn keygen_writes_to_the_file_or_prints() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("key");
+    assert_eq!(run(&["keygen", file.to_str().unwrap()], None).code, 0);
+    assert_eq!(std::fs::read_to_string(&file).unwrap().trim_end().len(), 64);
+    assert_eq!(run(&["keygen", file.to_str().unwrap()], None).code, 1, "never overwritten");
+    assert_eq!(run(&["keygen"], None).out.trim_end().len(), 64);
 }

@@ -12,7 +12,7 @@ use crate::proto::heartbeat::{DeposedBy, HandOver};
 use crate::proto::time::Time;
 
 /// Every word that [`reason`] can say.
-pub const REASONS: [&str; 19] = [
+pub const REASONS: [&str; 20] = [
     "listened",
     "resume",
     "holder",
@@ -22,6 +22,7 @@ pub const REASONS: [&str; 19] = [
     "offered",
     "resigned",
     "handed-over",
+    "taken",
     "duel-lost",
     "superseded",
     "deposed",
@@ -70,6 +71,7 @@ pub fn reason(reason: &Reason) -> &'static str {
         Reason::Offered { .. } => "offered",
         Reason::Resigned { .. } => "resigned",
         Reason::HandedOver { .. } => "handed-over",
+        Reason::Taken { .. } => "taken",
         Reason::DuelLost { .. } => "duel-lost",
         Reason::Superseded { .. } => "superseded",
         Reason::Deposed { .. } => "deposed",
@@ -116,7 +118,7 @@ pub fn move_kind(why: &Reason) -> MoveKind {
             HandOver::Fault | HandOver::ClaimFailing | HandOver::Isolated => MoveKind::Failover,
             HandOver::Drain | HandOver::Preempt | HandOver::Failover | HandOver::FollowTruth => MoveKind::Switchover,
         },
-        Reason::Resigned { .. } => MoveKind::Switchover,
+        Reason::Resigned { .. } | Reason::Taken { .. } => MoveKind::Switchover,
         Reason::Listened { .. }
         | Reason::Resume
         | Reason::Holder
@@ -153,6 +155,7 @@ fn sentence(why: &Reason, name: &impl Fn(Ipv4Addr) -> String) -> String {
         Reason::Offered { by, cause } => format!("{} offered: {}", name(*by), hand_over(*cause)),
         Reason::Resigned { by } => format!("{} stops and named this node", name(*by)),
         Reason::HandedOver { to, cause } => format!("handed over to {}: {}", name(*to), hand_over(*cause)),
+        Reason::Taken { droplet } => format!("an operator takes the address from droplet {droplet}"),
         Reason::DuelLost { to } => format!("of two masters that hear each other, {} stays", name(*to)),
         Reason::Superseded { by } => format!("the address is on {}, which is master", name(*by)),
         Reason::Deposed { by } => format!("the address went to {}", deposed(*by, name)),
@@ -216,6 +219,7 @@ mod tests {
             Reason::Offered { by: WEB1, cause: HandOver::Drain },
             Reason::Resigned { by: WEB1 },
             Reason::HandedOver { to: WEB1, cause: HandOver::Fault },
+            Reason::Taken { droplet: DropletId(7) },
             Reason::DuelLost { to: WEB1 },
             Reason::Superseded { by: WEB1 },
             Reason::Deposed { by: DeposedBy::Member(WEB1) },
