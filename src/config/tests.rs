@@ -1416,7 +1416,10 @@ fn loaded(text: &str) -> Loaded {
 fn told(text: &[u8]) -> String {
     match parse("haagent.toml", text) {
         Ok(loaded) => loaded.warnings.to_string(),
-        Err(problems) => problems.to_string(),
+        Err(problems) => {
+            assert!(problems.count(Severity::Error) > 0, "refused without a reason");
+            problems.to_string()
+        }
     }
 }
 
@@ -1626,7 +1629,7 @@ fn a_file_that_is_not_there_or_too_long_is_told() {
 
 #[test]
 fn a_file_made_to_hurt_is_refused_without_harm() {
-    let limit = 1 << 20;
+    let limit = 1 << 18;
     for text in [
         "a.".repeat(limit / 2 - 2) + "a=1",
         "[".repeat(limit),
@@ -1634,8 +1637,8 @@ fn a_file_made_to_hurt_is_refused_without_harm() {
         "key={".repeat(limit / 5),
         "key='".repeat(limit / 5),
         "key=[\n".repeat(limit / 6),
-        "group={".to_owned() + &(0..50_000).map(|at| format!("g{at}={{peers=7}},")).collect::<String>() + "}",
-        "node={".to_owned() + &(0..50_000).map(|at| format!("g{at}=7,")).collect::<String>() + "}",
+        "group={".to_owned() + &(0..12_000).map(|at| format!("g{at}={{peers=7}},")).collect::<String>() + "}",
+        "node={".to_owned() + &(0..12_000).map(|at| format!("g{at}=7,")).collect::<String>() + "}",
     ] {
         let problems = parse("haagent.toml", text.as_bytes()).expect_err(&text[..20]);
         assert!(problems.to_string().len() < 100_000, "{}", &text[..20]);

@@ -543,8 +543,9 @@ impl BaseUrl {
     #[must_use]
     pub fn is_clear_text(&self) -> bool {
         self.0.strip_prefix("http://").is_some_and(|rest| {
-            let loopback = ["127.", "localhost", "[::1]"].iter().any(|host| rest.starts_with(host));
-            !loopback
+            let host = rest.split([':', '/']).next().unwrap_or_default();
+            let loopback = host == "localhost" || host.parse::<Ipv4Addr>().is_ok_and(|ip| ip.is_loopback());
+            !loopback && !rest.starts_with("[::1]")
         })
     }
 }
@@ -617,6 +618,7 @@ mod tests {
             ("http://localhost", false),
             ("http://[::1]", false),
             ("http://10.0.0.1", true),
+            ("http://127.0.0.1.example.com", true),
         ] {
             assert_eq!(BaseUrl::new(url).unwrap().is_clear_text(), clear, "{url}");
         }

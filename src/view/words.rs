@@ -12,7 +12,7 @@ use crate::proto::heartbeat::{DeposedBy, HandOver};
 use crate::proto::time::Time;
 
 /// Every word that [`reason`] can say.
-pub const REASONS: [&str; 20] = [
+pub const REASONS: [&str; 21] = [
     "listened",
     "resume",
     "holder",
@@ -21,8 +21,8 @@ pub const REASONS: [&str; 20] = [
     "chance",
     "offered",
     "resigned",
-    "handed-over",
     "taken",
+    "handed-over",
     "duel-lost",
     "superseded",
     "deposed",
@@ -33,7 +33,11 @@ pub const REASONS: [&str; 20] = [
     "gap",
     "stopping",
     "brain-stale",
+    REPAIRED,
 ];
+
+/// Why the address moved when a working master claims it again: somebody took it away.
+pub const REPAIRED: &str = "repaired";
 
 /// A state, as keepalived calls it.
 #[must_use]
@@ -70,8 +74,8 @@ pub fn reason(reason: &Reason) -> &'static str {
         Reason::Chance { .. } => "chance",
         Reason::Offered { .. } => "offered",
         Reason::Resigned { .. } => "resigned",
-        Reason::HandedOver { .. } => "handed-over",
         Reason::Taken { .. } => "taken",
+        Reason::HandedOver { .. } => "handed-over",
         Reason::DuelLost { .. } => "duel-lost",
         Reason::Superseded { .. } => "superseded",
         Reason::Deposed { .. } => "deposed",
@@ -154,8 +158,8 @@ fn sentence(why: &Reason, name: &impl Fn(Ipv4Addr) -> String) -> String {
         Reason::Chance { by } => format!("deposed by {}, and the time for another try has come", deposed(*by, name)),
         Reason::Offered { by, cause } => format!("{} offered: {}", name(*by), hand_over(*cause)),
         Reason::Resigned { by } => format!("{} stops and named this node", name(*by)),
+        Reason::Taken { droplet } => format!("an operator takes it from droplet {droplet}, no member"),
         Reason::HandedOver { to, cause } => format!("handed over to {}: {}", name(*to), hand_over(*cause)),
-        Reason::Taken { droplet } => format!("an operator takes the address from droplet {droplet}"),
         Reason::DuelLost { to } => format!("of two masters that hear each other, {} stays", name(*to)),
         Reason::Superseded { by } => format!("the address is on {}, which is master", name(*by)),
         Reason::Deposed { by } => format!("the address went to {}", deposed(*by, name)),
@@ -218,8 +222,8 @@ mod tests {
             Reason::Chance { by: DeposedBy::Unknown },
             Reason::Offered { by: WEB1, cause: HandOver::Drain },
             Reason::Resigned { by: WEB1 },
-            Reason::HandedOver { to: WEB1, cause: HandOver::Fault },
             Reason::Taken { droplet: DropletId(7) },
+            Reason::HandedOver { to: WEB1, cause: HandOver::Fault },
             Reason::DuelLost { to: WEB1 },
             Reason::Superseded { by: WEB1 },
             Reason::Deposed { by: DeposedBy::Member(WEB1) },
@@ -236,7 +240,7 @@ mod tests {
     #[test]
     fn the_list_of_reasons_is_complete_and_is_the_one_that_serde_writes() {
         let reasons = every_reason();
-        let said: Vec<&str> = reasons.iter().map(reason).collect();
+        let said: Vec<&str> = reasons.iter().map(reason).chain([REPAIRED]).collect();
         assert_eq!(said, REASONS);
         for one in &reasons {
             assert_eq!(serde_json::to_value(one).unwrap()["kind"], reason(one));
