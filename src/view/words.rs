@@ -233,6 +233,7 @@ mod tests {
             Reason::Chance { by: DeposedBy::Unknown },
             Reason::Offered { by: WEB1, cause: HandOver::Drain },
             Reason::Resigned { by: WEB1 },
+            Reason::Taken { droplet: DropletId(7) },
             Reason::HandedOver { to: WEB1, cause: HandOver::Fault },
             Reason::DuelLost { to: WEB1 },
             Reason::Superseded { by: WEB1 },
@@ -250,7 +251,7 @@ mod tests {
     #[test]
     fn the_list_of_reasons_is_complete_and_is_the_one_that_serde_writes() {
         let reasons = every_reason();
-        let said: Vec<&str> = reasons.iter().map(reason).collect();
+        let said: Vec<&str> = reasons.iter().map(reason).chain([REPAIRED]).collect();
         assert_eq!(said, REASONS);
         for one in &reasons {
             assert_eq!(serde_json::to_value(one).unwrap()["kind"], reason(one));
