@@ -223,7 +223,9 @@ impl Brain {
                 FAILED
             }
         };
-        self.history.flush(super::FLUSH);
+        if !self.history.flush(super::FLUSH) {
+            tracing::warn!("the last entries of the history are not written");
+        }
         self.store.close(super::FLUSH);
         code
     }
@@ -237,6 +239,7 @@ impl Brain {
         }
         loop {
             self.heart.mark.stamp(clock::now());
+            let until_health = self.until_health();
             tokio::select! {
                 news = self.heart.news.next() => match news {
                     Some(news) => self.hear(news)?,
@@ -245,7 +248,7 @@ impl Brain {
                 Some(event) = self.events.recv() => self.note(event)?,
                 Some(ask) = self.asks.recv() => self.obey(ask)?,
                 _ = round.tick() => self.come_round()?,
-                () = tokio::time::sleep(self.until_health()) => self.expire_health()?,
+                () = tokio::time::sleep(until_health) => self.expire_health()?,
                 _ = signals.term.recv() => return self.stop().await,
                 _ = signals.interrupt.recv() => return self.stop().await,
                 _ = signals.hang_up.recv() => tracing::warn!("reload is not in this version; restart to read a new configuration"),
@@ -341,10 +344,8 @@ impl Brain {
             return;
         };
         let member = self.known.members.entry(part.address).or_default();
-        let said = super::store::Member {
-            name: Some(bulletin.name.clone()),
-            droplet: bulletin.droplet.or(member.droplet),
-        };
+        let said =
+            super::store::Member { name: Some(bulletin.name.clone()), droplet: bulletin.droplet.or(member.droplet) };
         part.bulletin = Some(bulletin);
         self.stale = true;
         if *member != said {
@@ -383,9 +384,10 @@ impl Brain {
                     None => (why, "no master is heard: haagent status says why".to_owned()),
                 }
             }
-            election::Refusal::NoCandidate(to) => {
-                (format!("{} is not heard as a candidate", self.name_of(to)), "haagent status shows what it is".to_owned())
-            }
+            election::Refusal::NoCandidate(to) => (
+                format!("{} is not heard as a candidate", self.name_of(to)),
+                "haagent status shows what it is".to_owned(),
+            ),
             election::Refusal::NotReady(to) => (
                 format!("{} is not ready: a claim would not work there", self.name_of(to)),
                 "haagent status shows what stands against it".to_owned(),
@@ -675,7 +677,8 @@ impl Brain {
     }
 
     fn send_bulletin(&mut self) -> Result<(), HeartStuck> {
-        let groups = self.groups.iter().zip(&self.snapshots.borrow().groups).map(|(part, group)| GroupBulletin {
+        let snapshot = Arc::clone(&self.snapshots.borrow());
+        let groups = self.groups.iter().zip(&snapshot.groups).map(|(part, group)| GroupBulletin {
             group: part.name.clone(),
             reason: group.facts.reason.clone(),
             since: group.facts.since,

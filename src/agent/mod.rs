@@ -48,7 +48,8 @@ pub fn run(options: RunOptions) -> u8 {
         Err(_) => return CONFIG,
     };
     let code = started(&options, &log);
-    log.flush(FLUSH);
+    // Lines that a hung reader does not take are lost.
+    let _ = log.flush(FLUSH);
     code
 }
 
@@ -84,13 +85,15 @@ fn started(options: &RunOptions, log: &Log) -> u8 {
         }
     };
     let file = options.config.display().to_string();
-    let code = match runtime.block_on(parts::assemble(loaded.config, &secrets, &file, log.clone())) {
-        Ok(assembled) => runtime.block_on(assembled.run()),
-        Err(error) => {
-            tracing::error!("{}", explained(&error));
-            if error.is_config() { CONFIG } else { FAILED }
+    let code = tokio::task::LocalSet::new().block_on(&runtime, async {
+        match parts::assemble(loaded.config, &secrets, &file, log.clone()).await {
+            Ok(assembled) => assembled.run().await,
+            Err(error) => {
+                tracing::error!("{}", explained(&error));
+                if error.is_config() { CONFIG } else { FAILED }
+            }
         }
-    };
+    });
     runtime.shutdown_timeout(FLUSH);
     code
 }

@@ -26,8 +26,8 @@ use crate::config::types::{self, Discovered, Preempt};
 use crate::config::{Config, NodeConfig, NodeFacts, NodeGroup, Problems};
 use crate::control::server::{BindError, Server};
 use crate::heart::{self, Plan, StartError};
-use crate::proto::claim::{self, Reconciler};
 use crate::proto::claim::event::{ClaimReport, Intent};
+use crate::proto::claim::{self, Reconciler};
 use crate::proto::election::event as election;
 use crate::proto::health::{CheckIndex, Health, Pace};
 use crate::proto::heartbeat::mac::{Key, Keys};
@@ -133,8 +133,13 @@ pub(super) async fn assemble(
     };
     let api_url = client::base_url(&cloud.api_url)?;
 
-    let peers: Vec<Ipv4Addr> =
-        node.groups.iter().flat_map(|group| group.others.iter().copied()).collect::<BTreeSet<_>>().into_iter().collect();
+    let peers: Vec<Ipv4Addr> = node
+        .groups
+        .iter()
+        .flat_map(|group| group.others.iter().copied())
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect();
     for group in &node.groups {
         // The acts' own file is the word on drains: it has the author.
         let id = group.group.name.id();

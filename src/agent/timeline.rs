@@ -142,7 +142,14 @@ mod tests {
             missed: Some(Time::from_millis(1_550)),
             ..Evidence::default()
         };
-        Transition { at: Time::from_millis(2_500), from: NodeState::Backup, to: NodeState::Master, term: Term(3), reason, evidence }
+        Transition {
+            at: Time::from_millis(2_500),
+            from: NodeState::Backup,
+            to: NodeState::Master,
+            term: Term(3),
+            reason,
+            evidence,
+        }
     }
 
     const OLD: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);

@@ -205,7 +205,7 @@ impl HeartEnd {
             self.keep(news);
             return;
         }
-        if let Err(news) = self.push(news) {
+        if let Some(news) = self.push(news) {
             self.keep(news);
         }
     }
@@ -229,7 +229,7 @@ impl HeartEnd {
 
     fn flush(&mut self) {
         while let Some(news) = self.backlog.pop_front() {
-            if let Err(news) = self.push(news) {
+            if let Some(news) = self.push(news) {
                 self.backlog.push_front(news);
                 return;
             }
@@ -237,13 +237,14 @@ impl HeartEnd {
     }
 
     /// Gives the news back where the ring is full.
-    fn push(&mut self, news: FromHeart) -> Result<(), FromHeart> {
-        match self.outbox.as_ref().map(|outbox| outbox.try_send(news)) {
-            Some(Ok(())) => self.rung = true,
-            Some(Err(TrySendError::Full(news))) => return Err(news),
-            Some(Err(TrySendError::Disconnected(_))) | None => self.dropped = self.dropped.saturating_add(1),
+    fn push(&mut self, news: FromHeart) -> Option<FromHeart> {
+        let Some(outbox) = &self.outbox else { return None };
+        match outbox.try_send(news) {
+            Ok(()) => self.rung = true,
+            Err(TrySendError::Full(news)) => return Some(news),
+            Err(TrySendError::Disconnected(_)) => self.dropped = self.dropped.saturating_add(1),
         }
-        Ok(())
+        None
     }
 
     fn keep(&mut self, news: FromHeart) {

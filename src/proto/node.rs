@@ -14,7 +14,7 @@ use crate::proto::claim::event::{ClaimReport, Intent};
 use crate::proto::election::Election;
 use crate::proto::election::event::{self, Candidacy, Command, DEAD_INTERVALS, Heard, Refusal, Transition};
 use crate::proto::heartbeat::bulletin::{BulletinAssembler, BulletinSender};
-use crate::proto::heartbeat::codec::{Encoder, MAX_DATAGRAM, Message, Record};
+use crate::proto::heartbeat::codec::{DecodeError, Encoder, MAX_DATAGRAM, Message, Record};
 use crate::proto::heartbeat::mac::{Keys, Route, SealError, SignedWith};
 use crate::proto::ids::{BootId, GroupId, NodeId, Priority};
 use crate::proto::link::{Dropped, Link, LinkMemory, Loss, Own, WrongKey};
@@ -153,8 +153,10 @@ pub struct Counts {
     pub accepted: u64,
     /// No key of ours made the tag.
     pub wrong_key: u64,
-    /// Too short, too long, another version or nonsense.
+    /// Too short, too long or nonsense.
     pub malformed: u64,
+    /// A format of another release.
+    pub other_version: u64,
     /// Replayed, left or unproved runs (see [`crate::proto::link::Dropped`]).
     pub replayed: u64,
     /// Carried this node's own name.
@@ -433,10 +435,16 @@ impl Node {
         if verified.signed_with() == SignedWith::Old {
             peer.old_key_at = Some(now);
         }
-        let Ok(message) = Message::decode(verified) else {
-            peer.counts.malformed += 1;
-            peer.malformed_at = Some(now);
-            return;
+        let message = match Message::decode(verified) {
+            Ok(message) => message,
+            Err(error) => {
+                match error {
+                    DecodeError::UnknownVersion { .. } => peer.counts.other_version += 1,
+                    _ => peer.counts.malformed += 1,
+                }
+                peer.malformed_at = Some(now);
+                return;
+            }
         };
         let accepted = match peer.link.receive(now, stamp, &message.header) {
             Ok(accepted) => accepted,
