@@ -1,0 +1,279 @@
+//! The model cloud: one reserved IP, the API that moves it and the metadata
+//! service that lags behind. It has no compare-and-swap: the last accepted
+//! assign wins, and the only lock is the pending event (design section 7).
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use haagent::proto::claim::event::{
+    Action, CloudActionId, Failure, FailureClass, Holder, Outcome, Progress,
+};
+use haagent::proto::ids::DropletId;
+use haagent::proto::time::{Duration, Time};
+
+use crate::rng::Rng;
+
+/// How the provider behaves when nothing is wrong with it, and how often something is.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    /// From the accepted assign to its landing.
+    pub assign: RangeInclusive<Duration>,
+    /// For how long after a move a read may still show the old holder; at most `S` less a round trip.
+    pub stale: Duration,
+    /// For how long after a move a droplet's metadata may still show the old state.
+    pub metadata_lag: Duration,
+    /// One way to the API, or back.
+    pub latency: RangeInclusive<Duration>,
+    pub lost_request_percent: f64,
+    pub lost_reply_percent: f64,
+    pub errored_percent: f64,
+}
+
+impl Profile {
+    /// Seconds for an assign, stale reads, lag: the facts page's provider.
+    pub fn slow() -> Self {
+        Self {
+            assign: Duration::from_secs(1)..=Duration::from_secs(15),
+            stale: Duration::from_secs(5),
+            metadata_lag: Duration::from_secs(5),
+            latency: Duration::from_millis(20)..=Duration::from_millis(200),
+            lost_request_percent: 0.0,
+            lost_reply_percent: 0.0,
+            errored_percent: 0.0,
+        }
+    }
+
+    /// As fast as the fake of the process tests.
+    pub fn fast() -> Self {
+        Self {
+            assign: Duration::from_millis(50)..=Duration::from_millis(50),
+            stale: Duration::ZERO,
+            metadata_lag: Duration::from_millis(20),
+            latency: Duration::from_millis(1)..=Duration::from_millis(5),
+            ..Self::slow()
+        }
+    }
+
+    /// Answers get lost and actions fail, rarely.
+    pub fn with_errors(mut self) -> Self {
+        self.lost_request_percent = 2.0;
+        self.lost_reply_percent = 4.0;
+        self.errored_percent = 10.0;
+        self
+    }
+}
+
+/// What the API does with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Api {
+    Up,
+    /// Each request is answered 503.
+    Down,
+    /// Reads work, each write is answered 503.
+    ReadOnly,
+    /// Each request is answered 429.
+    Limited,
+}
+
+/// Who moved the IP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mover {
+    /// A member droplet's agent.
+    Agent(DropletId),
+    /// A person in the provider's console.
+    Hand,
+}
+
+/// The IP changed its holder.
+#[derive(Clone, Debug)]
+pub struct Move {
+    pub at: Time,
+    pub from: Option<DropletId>,
+    pub to: Option<DropletId>,
+    pub by: Mover,
+    api_shows: Time,
+    winner_shows: Time,
+    loser_shows: Time,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Pending {
+    id: CloudActionId,
+    to: Option<DropletId>,
+    by: Mover,
+    errs: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct Cloud {
+    pub profile: Profile,
+    pub api: Api,
+    first_holder: Option<DropletId>,
+    members: BTreeMap<DropletId, Ipv4Addr>,
+    /// Droplets that the API shows as `off`.
+    off: Vec<DropletId>,
+    pending: Option<Pending>,
+    finished: BTreeMap<u64, Progress>,
+    actions: u64,
+    moves: Vec<Move>,
+    rng: Rng,
+}
+
+impl Cloud {
+    pub fn new(profile: Profile, members: BTreeMap<DropletId, Ipv4Addr>, holder: Option<DropletId>, rng: Rng) -> Self {
+        Self {
+            profile,
+            api: Api::Up,
+            first_holder: holder,
+            members,
+            off: Vec::new(),
+            pending: None,
+            finished: BTreeMap::new(),
+            actions: 0,
+            moves: Vec::new(),
+            rng,
+        }
+    }
+
+    /// The truth.
+    pub fn holder(&self) -> Option<DropletId> {
+        self.moves.last().map_or(self.first_holder, |change| change.to)
+    }
+
+    pub fn moves(&self) -> &[Move] {
+        &self.moves
+    }
+
+    /// A live droplet that is no member.
+    pub fn is_foreign(&self, droplet: DropletId) -> bool {
+        !self.members.contains_key(&droplet) && !self.off.contains(&droplet)
+    }
+
+    pub fn is_locked(&self) -> bool {
+        self.pending.is_some()
+    }
+
+    pub fn set_off(&mut self, droplet: DropletId, off: bool) {
+        self.off.retain(|other| *other != droplet);
+        if off {
+            self.off.push(droplet);
+        }
+    }
+
+    /// Whether this droplet's metadata says that it holds the IP.
+    pub fn metadata(&self, now: Time, droplet: DropletId) -> bool {
+        let shown = self.moves.iter().rev().find_map(|change| {
+            if change.to == Some(droplet) && now >= change.winner_shows {
+                Some(true)
+            } else if change.from == Some(droplet) && now >= change.loser_shows {
+                Some(false)
+            } else {
+                None
+            }
+        });
+        shown.unwrap_or(self.first_holder == Some(droplet))
+    }
+
+    /// A request arrives. The second value: an action was begun, and lands after this time.
+    pub fn request(&mut self, now: Time, by: DropletId, action: Action) -> (Outcome, Option<(Duration, CloudActionId)>) {
+        let write = matches!(action, Action::Assign);
+        match self.api {
+            Api::Down => return (failed(FailureClass::Again, "503"), None),
+            Api::ReadOnly if write => return (failed(FailureClass::Again, "503 on a write"), None),
+            Api::Limited => {
+                return (failed(FailureClass::NotBefore(Duration::from_secs(5)), "429"), None);
+            }
+            Api::Up | Api::ReadOnly => {}
+        }
+        match action {
+            Action::LookLocal => (Outcome::Local { mine: self.metadata(now, by) }, None),
+            Action::Warm => (Outcome::Warmed, None),
+            Action::LookApi { .. } => (self.look(now, by), None),
+            Action::Poll { action } => (Outcome::Progress(self.progress(action)), None),
+            Action::Assign => {
+                if self.pending.is_some() {
+                    return (failed(FailureClass::PendingEvent, "422 pending event"), None);
+                }
+                if self.holder() == Some(by) {
+                    return (failed(FailureClass::AlreadyAssigned, "422 already assigned"), None);
+                }
+                let (after, id) = self.begin(Some(by), Mover::Agent(by));
+                (Outcome::Accepted { action: id }, Some((after, id)))
+            }
+        }
+    }
+
+    /// A person moves the IP; `None` while another event is pending.
+    pub fn move_by_hand(&mut self, to: Option<DropletId>) -> Option<(Duration, CloudActionId)> {
+        if self.pending.is_some() {
+            return None;
+        }
+        Some(self.begin(to, Mover::Hand))
+    }
+
+    fn begin(&mut self, to: Option<DropletId>, by: Mover) -> (Duration, CloudActionId) {
+        self.actions += 1;
+        let id = CloudActionId(self.actions);
+        let errs = by != Mover::Hand && self.rng.percent(self.profile.errored_percent);
+        self.pending = Some(Pending { id, to, by, errs });
+        (self.rng.duration(&self.profile.assign.clone()), id)
+    }
+
+    /// The pending action ends. Whether the IP moved.
+    pub fn land(&mut self, now: Time, id: CloudActionId) -> bool {
+        let Some(pending) = self.pending.take_if(|pending| pending.id == id) else { return false };
+        let progress = if pending.errs { Progress::Errored } else { Progress::Completed };
+        self.finished.insert(id.0, progress);
+        let from = self.holder();
+        if pending.errs || from == pending.to {
+            return false;
+        }
+        let lag = Duration::ZERO..=self.profile.metadata_lag;
+        let stale = Duration::ZERO..=self.profile.stale;
+        self.moves.push(Move {
+            at: now,
+            from,
+            to: pending.to,
+            by: pending.by,
+            api_shows: now + self.rng.duration(&stale),
+            winner_shows: now + self.rng.duration(&lag),
+            loser_shows: now + self.rng.duration(&lag),
+        });
+        true
+    }
+
+    fn look(&mut self, now: Time, asker: DropletId) -> Outcome {
+        let mut seen = self.first_holder;
+        for change in self.moves.iter().rev() {
+            // Until all replicas have it, a read shows the old holder or the new one.
+            if now >= change.api_shows || self.rng.percent(50.0) {
+                seen = change.to;
+                break;
+            }
+            seen = change.from;
+        }
+        let holder = match seen {
+            None => Holder::Nobody,
+            Some(droplet) if droplet == asker => Holder::Mine,
+            Some(droplet) if self.off.contains(&droplet) => Holder::Nobody,
+            Some(droplet) => match self.members.get(&droplet) {
+                Some(address) => Holder::Member(*address),
+                None => Holder::Foreign(droplet),
+            },
+        };
+        Outcome::Api { holder, locked: self.pending.is_some() }
+    }
+
+    fn progress(&self, id: CloudActionId) -> Progress {
+        if self.pending.is_some_and(|pending| pending.id == id) {
+            return Progress::Pending;
+        }
+        self.finished.get(&id.0).copied().unwrap_or(Progress::Unknown)
+    }
+}
+
+pub fn failed(class: FailureClass, text: &str) -> Outcome {
+    Outcome::Failed(Failure { class, text: Arc::from(text) })
+}
