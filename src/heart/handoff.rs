@@ -1,1 +1,280 @@
-//! (to come)
+//! The two bounded channels between the heart and the rest of the agent, and the
+//! mark by which the heart knows that the rest is alive.
+//!
+//! Each channel is a preallocated ring with an `eventfd` that wakes the other side: no
+//! lock is shared, so no task can hold up a heartbeat. When the ring towards the
+//! agent is full the news waits in the heart's own bounded backlog, in which the newest intent of
+//! a group replaces an older one; what does not fit there is dropped and counted.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
+
+use nix::errno::Errno;
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use tokio::io::unix::AsyncFd;
+
+use crate::proto::claim::event::{ClaimReport, Intent};
+use crate::proto::election::event::{Candidacy, Command, Refusal, Transition};
+use crate::proto::node::{self, GroupIndex, PeerIndex};
+use crate::proto::time::{Duration, Time};
+
+/// Messages in one direction: far more than one turn of either side makes.
+const RING: usize = 512;
+
+/// News that waits in the heart while the agent does not read.
+const BACKLOG: usize = 256;
+
+/// What the agent tells the heart.
+#[derive(Debug)]
+pub enum ToHeart {
+    /// This node's own health in a group.
+    Candidacy(GroupIndex, Candidacy),
+    /// The newest word of a group's reconciler.
+    Claim(GroupIndex, ClaimReport),
+    /// Whether the API's host is reached.
+    Reach(bool),
+    /// An operator's word; answered by [`FromHeart::Answer`].
+    Command(GroupIndex, Command),
+    /// This node's newest bulletin.
+    Bulletin(Vec<u8>),
+    /// Answer with [`FromHeart::View`].
+    View,
+    /// Say goodbye where `resign`, then end the thread.
+    Stop { resign: bool },
+}
+
+/// What the heart tells the agent.
+#[derive(Debug)]
+pub enum FromHeart {
+    /// The state in a group changed.
+    Transition(GroupIndex, Transition),
+    /// What is wanted of a group's claims.
+    Intent(GroupIndex, Intent),
+    /// Write this down.
+    Persist(Box<node::Memory>),
+    /// A peer's whole bulletin.
+    Bulletin(PeerIndex, Vec<u8>),
+    /// What became of a command.
+    Answer(GroupIndex, Command, Result<(), Refusal>),
+    /// What `status` shows.
+    View(Box<HeartView>),
+    /// The thread has ended as asked.
+    Stopped,
+}
+
+/// A snapshot of the node and of the thread that drives it.
+#[derive(Debug)]
+pub struct HeartView {
+    /// When it was taken.
+    pub at: Time,
+    /// The node.
+    pub node: node::View,
+    /// The longest that a deadline was missed since the last view.
+    pub lag: Duration,
+    /// News dropped because the agent did not read.
+    pub dropped: u64,
+}
+
+/// The brain's sign of life: when the agent last came round its loop.
+#[derive(Debug, Default)]
+pub struct BrainMark(AtomicU64);
+
+impl BrainMark {
+    /// The brain is alive at `now`.
+    pub fn stamp(&self, now: Time) {
+        self.0.store(now.as_nanos(), Ordering::Relaxed);
+    }
+
+    /// When it last was.
+    pub(super) fn stamped(&self) -> Time {
+        Time::from_nanos(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// An `eventfd` that many may ring and one waits for.
+#[derive(Clone, Debug)]
+struct Bell(Arc<EventFd>);
+
+impl Bell {
+    fn new() -> io::Result<Self> {
+        Ok(Self(Arc::new(EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?)))
+    }
+
+    fn ring(&self) {
+        // EAGAIN means that it rings already.
+        let _ = self.0.write(1);
+    }
+
+    fn hush(&self) {
+        while !matches!(self.0.read(), Err(Errno::EAGAIN)) {}
+    }
+}
+
+impl AsFd for Bell {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// The heart does not read any more: its thread is gone, or stuck for longer than the ring lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the heartbeat thread does not answer; this is a bug, and the process must end")]
+pub struct HeartStuck;
+
+/// The agent's end.
+#[derive(Clone, Debug)]
+pub struct Sender {
+    ring: SyncSender<ToHeart>,
+    bell: Bell,
+}
+
+impl Sender {
+    /// Tells the heart. Never waits.
+    ///
+    /// # Errors
+    /// The heart does not read.
+    pub fn send(&self, message: ToHeart) -> Result<(), HeartStuck> {
+        self.ring.try_send(message).map_err(|_| HeartStuck)?;
+        self.bell.ring();
+        Ok(())
+    }
+}
+
+/// The agent's other end.
+#[derive(Debug)]
+pub struct News {
+    ring: Receiver<FromHeart>,
+    bell: AsyncFd<Bell>,
+}
+
+impl News {
+    /// The next news; `None` once the heart is gone. Cancel safe.
+    pub async fn next(&mut self) -> Option<FromHeart> {
+        loop {
+            match self.ring.try_recv() {
+                Ok(news) => return Some(news),
+                Err(TryRecvError::Disconnected) => return None,
+                Err(TryRecvError::Empty) => {}
+            }
+            let mut ready = self.bell.readable().await.ok()?;
+            ready.get_inner().hush();
+            ready.clear_ready();
+            // What was sent between the empty look and the hush is found by the next look.
+        }
+    }
+}
+
+/// The heart's ends.
+#[derive(Debug)]
+pub(super) struct HeartEnd {
+    inbox: Receiver<ToHeart>,
+    inbox_bell: Bell,
+    /// `None` only while it is dropped.
+    outbox: Option<SyncSender<FromHeart>>,
+    outbox_bell: Bell,
+    backlog: VecDeque<FromHeart>,
+    dropped: u64,
+    rung: bool,
+}
+
+impl HeartEnd {
+    /// The next message of the agent, if there is one. A gone agent sends nothing.
+    pub(super) fn receive(&mut self) -> Option<ToHeart> {
+        self.inbox.try_recv().ok()
+    }
+
+    /// Before [`Self::receive`] is drained, so that nothing between is missed.
+    pub(super) fn hush(&self) {
+        self.inbox_bell.hush();
+    }
+
+    /// Tells the agent; never waits.
+    pub(super) fn tell(&mut self, news: FromHeart) {
+        self.flush();
+        if !self.backlog.is_empty() {
+            self.keep(news);
+            return;
+        }
+        if let Err(news) = self.push(news) {
+            self.keep(news);
+        }
+    }
+
+    /// Sends what waits and wakes the agent, at the end of a turn.
+    pub(super) fn finish_turn(&mut self) {
+        self.flush();
+        if std::mem::take(&mut self.rung) {
+            self.outbox_bell.ring();
+        }
+    }
+
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    fn flush(&mut self) {
+        while let Some(news) = self.backlog.pop_front() {
+            if let Err(news) = self.push(news) {
+                self.backlog.push_front(news);
+                return;
+            }
+        }
+    }
+
+    /// Gives the news back where the ring is full.
+    fn push(&mut self, news: FromHeart) -> Result<(), FromHeart> {
+        match self.outbox.as_ref().map(|outbox| outbox.try_send(news)) {
+            Some(Ok(())) => self.rung = true,
+            Some(Err(TrySendError::Full(news))) => return Err(news),
+            Some(Err(TrySendError::Disconnected(_))) | None => self.dropped = self.dropped.saturating_add(1),
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, news: FromHeart) {
+        if let FromHeart::Intent(group, _) = news {
+            self.backlog.retain(|old| !matches!(old, FromHeart::Intent(other, _) if *other == group));
+        }
+        if self.backlog.len() < BACKLOG {
+            self.backlog.push_back(news);
+        } else {
+            self.dropped = self.dropped.saturating_add(1);
+        }
+    }
+}
+
+impl Drop for HeartEnd {
+    /// The agent must see that the heart is gone, whatever ended it.
+    fn drop(&mut self) {
+        self.outbox = None;
+        self.outbox_bell.ring();
+    }
+}
+
+impl AsFd for HeartEnd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.inbox_bell.as_fd()
+    }
+}
+
+/// Both channels. To be called within the tokio runtime that will read [`News`].
+pub(super) fn channels() -> io::Result<(Sender, News, HeartEnd)> {
+    let (to, inbox) = sync_channel(RING);
+    let (outbox, from) = sync_channel(RING);
+    let (inbox_bell, outbox_bell) = (Bell::new()?, Bell::new()?);
+    let heart = HeartEnd {
+        inbox,
+        inbox_bell: inbox_bell.clone(),
+        outbox: Some(outbox),
+        outbox_bell: outbox_bell.clone(),
+        backlog: VecDeque::with_capacity(BACKLOG),
+        dropped: 0,
+        rung: false,
+    };
+    let news = News { ring: from, bell: AsyncFd::new(outbox_bell)? };
+    Ok((Sender { ring: to, bell: inbox_bell }, news, heart))
+}

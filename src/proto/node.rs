@@ -5,12 +5,20 @@
 //! are evaluated once, by [`Input::Drained`], when every queued datagram was read
 //! (rule 1): so that the node's own lateness is never a peer's death.
 
+use std::collections::VecDeque;
 use std::net::Ipv4Addr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::proto::claim::event::{ClaimReport, Intent};
-use crate::proto::election::event::{self, Candidacy, Command, Refusal, Transition};
-use crate::proto::ids::{BootId, NodeId, Priority};
-use crate::proto::time::Duration;
+use crate::proto::election::Election;
+use crate::proto::election::event::{self, Candidacy, Command, DEAD_INTERVALS, Heard, Refusal, Transition};
+use crate::proto::heartbeat::bulletin::{BulletinAssembler, BulletinSender};
+use crate::proto::heartbeat::codec::{Encoder, MAX_DATAGRAM, Message, Record};
+use crate::proto::heartbeat::mac::{Keys, Route, SealError, SignedWith};
+use crate::proto::ids::{BootId, GroupId, NodeId, Priority};
+use crate::proto::link::{Dropped, Link, LinkMemory, Loss, Own, WrongKey};
+use crate::proto::time::{Duration, Time, TimerTable};
 
 /// A group of this node, by its place in [`Params::groups`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,7 +32,7 @@ pub struct PeerIndex(pub usize);
 #[derive(Clone, Debug)]
 pub enum Input<'a> {
     /// A datagram from the peer's address. `stamp` is its arrival by the kernel's clock.
-    Datagram { peer: PeerIndex, stamp: crate::proto::time::Time, bytes: &'a [u8] },
+    Datagram { peer: PeerIndex, stamp: Time, bytes: &'a [u8] },
     /// The peer's host answered "port unreachable".
     PortUnreachable { peer: PeerIndex },
     /// This node's own health in a group.
@@ -86,4 +94,483 @@ pub struct GroupParams {
     pub peers: Vec<PeerIndex>,
     /// The priority until the first candidacy comes.
     pub priority: Priority,
+}
+
+/// What survives a restart (rule 1). What is not in it is learnt again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// Each group's.
+    pub groups: Vec<(GroupId, event::Memory)>,
+    /// Each peer's, by address.
+    pub links: Vec<(Ipv4Addr, LinkMemory)>,
+}
+
+/// What `status` shows of the node.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// In the order of [`Params::groups`].
+    pub groups: Vec<event::View>,
+    /// In the order of [`Params::peers`].
+    pub links: Vec<LinkView>,
+    /// Datagrams that were sent.
+    pub sent: u64,
+}
+
+/// What `status` shows of the way to a peer.
+#[derive(Clone, Copy, Debug)]
+pub struct LinkView {
+    /// The peer's private address.
+    pub address: Ipv4Addr,
+    /// Its name on the wire, once it was heard.
+    pub node: Option<NodeId>,
+    /// When it was last heard.
+    pub heard_at: Option<Time>,
+    /// It hears this node too.
+    pub echoed: bool,
+    /// The part of its newest datagrams that did not arrive, 0.0 to 1.0.
+    pub loss: Option<f64>,
+    /// Smoothed round-trip time.
+    pub rtt: Option<Duration>,
+    /// Its heartbeat interval; it should be the same as ours.
+    pub interval: Option<Duration>,
+    /// What came from it and what became of that.
+    pub counts: Counts,
+    /// The last spell of datagrams that no key of ours made.
+    pub wrong_key: Option<WrongKey>,
+    /// The last one that only the old key made.
+    pub old_key_at: Option<Time>,
+    /// Two nodes have one name: the last datagram that carried ours.
+    pub own_name_at: Option<Time>,
+    /// The last one in a format that this release does not know.
+    pub malformed_at: Option<Time>,
+}
+
+/// Datagrams of one peer, each counted once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub accepted: u64,
+    /// No key of ours made the tag.
+    pub wrong_key: u64,
+    /// Too short, too long, another version or nonsense.
+    pub malformed: u64,
+    /// Replayed, left or unproved runs (see [`crate::proto::link::Dropped`]).
+    pub replayed: u64,
+    /// Carried this node's own name.
+    pub own_name: u64,
+}
+
+/// The timers of a node.
+mod timer {
+    /// The heartbeat to everybody.
+    pub(super) const HEARTBEAT: usize = 0;
+    /// The second and third sending of an urgent change.
+    pub(super) const SECOND: usize = 1;
+    pub(super) const THIRD: usize = 2;
+    /// The next part of the bulletin.
+    pub(super) const BULLETIN: usize = 3;
+    pub(super) const COUNT: usize = 4;
+}
+
+/// Urgent changes are sent thrice, 0/10/30 ms apart (design section 6).
+const SECOND: Duration = Duration::from_millis(10);
+const THIRD: Duration = Duration::from_millis(30);
+
+/// Parts of a bulletin leave no closer than this: a long one must not crowd out heartbeats.
+const PART_GAP: Duration = Duration::from_millis(20);
+
+/// The way to one peer and what came over it.
+#[derive(Debug)]
+struct Peer {
+    address: Ipv4Addr,
+    link: Link,
+    bulletin: BulletinAssembler,
+    counts: Counts,
+    old_key_at: Option<Time>,
+    own_name_at: Option<Time>,
+    malformed_at: Option<Time>,
+    /// When it was last answered at once (rule 4): a flood of questions is not answered one by one.
+    answered_at: Option<Time>,
+}
+
+#[derive(Debug)]
+struct Group {
+    id: GroupId,
+    peers: Vec<PeerIndex>,
+    election: Election,
+}
+
+/// What waits to be put out. Datagrams are encoded when they leave, so that their ages are true.
+#[derive(Debug)]
+enum Pending {
+    Heartbeat { peer: PeerIndex, ask: bool, first: usize },
+    Part { peer: PeerIndex },
+    PartSent,
+    PeersBulletin { peer: PeerIndex },
+    Persist,
+    Election { group: GroupIndex, output: event::Output },
+}
+
+/// All elections and links of one host.
+#[derive(Debug)]
+pub struct Node {
+    params: Params,
+    keys: Keys,
+    peers: Vec<Peer>,
+    groups: Vec<Group>,
+    bulletin: BulletinSender,
+    timers: TimerTable<{ timer::COUNT }>,
+    pending: VecDeque<Pending>,
+    /// The last input; a longer gap than D is rule 1's.
+    seen: Time,
+    /// The brain is dead and every group has said goodbye: nothing more is said from here on.
+    silent_from: Option<Time>,
+    sent: u64,
+    datagram: Box<[u8; MAX_DATAGRAM]>,
+}
+
+impl Node {
+    /// A node that begins to listen now, with what an earlier run of it wrote down.
+    #[must_use]
+    pub fn new(now: Time, params: Params, keys: Keys, memory: Option<Memory>) -> Self {
+        let memory = memory.unwrap_or_default();
+        let own = Own { node: params.node, boot: params.boot, interval: params.interval };
+        let peers = params.peers.iter().map(|address| {
+            let kept = memory.links.iter().find(|(of, _)| of == address).map(|(_, kept)| *kept);
+            Peer {
+                address: *address,
+                link: Link::restore(own, &kept.unwrap_or_default()),
+                bulletin: BulletinAssembler::new(),
+                counts: Counts::default(),
+                old_key_at: None,
+                own_name_at: None,
+                malformed_at: None,
+                answered_at: None,
+            }
+        });
+        let groups = params.groups.iter().map(|group| {
+            let id = group.election.group;
+            let kept = memory.groups.iter().find(|(of, _)| *of == id).map(|(_, kept)| kept.clone());
+            let addresses: Vec<_> = group.peers.iter().filter_map(|peer| params.peers.get(peer.0).copied()).collect();
+            let election = Election::new(now, group.election.clone(), &addresses, group.priority, kept);
+            Group { id, peers: group.peers.clone(), election }
+        });
+        let mut timers = TimerTable::default();
+        timers.set(timer::HEARTBEAT, now);
+        Self {
+            peers: peers.collect(),
+            groups: groups.collect(),
+            bulletin: BulletinSender::new(),
+            timers,
+            pending: VecDeque::with_capacity(256),
+            seen: now,
+            silent_from: None,
+            sent: 0,
+            datagram: Box::new([0; MAX_DATAGRAM]),
+            keys,
+            params,
+        }
+    }
+
+    /// The only way in. `now` never goes back.
+    pub fn handle(&mut self, now: Time, input: Input<'_>) {
+        let gap = now - self.seen;
+        self.seen = self.seen.max(now);
+        if gap > self.params.interval * DEAD_INTERVALS {
+            // Rule 1: before anything is sent.
+            self.timers.set(timer::HEARTBEAT, now);
+            self.each_election(now, |_| event::Input::Gap { length: gap });
+        }
+        match input {
+            Input::Datagram { peer, stamp, bytes } => self.receive(now, peer, stamp.min(now), bytes),
+            Input::PortUnreachable { peer } => self.tell_groups_of(now, peer, |peer| event::Input::PortUnreachable { peer }),
+            Input::Candidacy { group, candidacy } => self.election(now, group, event::Input::Candidacy(candidacy)),
+            Input::Claim { group, report } => self.election(now, group, event::Input::Claim(report)),
+            Input::Command { group, command } => self.election(now, group, event::Input::Command(command)),
+            Input::Reach { reachable } => self.each_election(now, |_| event::Input::Reach { reachable }),
+            Input::Bulletin { bytes } => {
+                // One that is too long is the maker's bug; the one before it stays.
+                let _ = self.bulletin.publish(bytes);
+                self.plan_bulletin(now);
+            }
+            Input::BrainStale => {
+                self.each_election(now, |_| event::Input::BrainStale);
+                self.silent_from = Some(now + THIRD);
+            }
+            Input::Drained => {
+                self.each_election(now, |_| event::Input::Drained);
+                self.expire(now);
+            }
+        }
+    }
+
+    /// What to do; drain after each input.
+    pub fn poll_output(&mut self) -> Option<Output<'_>> {
+        loop {
+            let output = match self.pending.pop_front()? {
+                Pending::Heartbeat { peer, ask, first } => {
+                    let length = self.encode(peer, ask, first);
+                    self.sent += 1;
+                    Output::Transmit { peer, datagram: self.datagram.get(..length)? }
+                }
+                Pending::Part { peer } => {
+                    let Some(length) = self.encode_part(peer) else { continue };
+                    self.sent += 1;
+                    Output::Transmit { peer, datagram: self.datagram.get(..length)? }
+                }
+                Pending::PartSent => {
+                    self.bulletin.sent();
+                    self.plan_bulletin(self.seen + PART_GAP);
+                    continue;
+                }
+                Pending::PeersBulletin { peer } => match self.peers.get(peer.0).and_then(|peer| peer.bulletin.whole()) {
+                    Some(bytes) => Output::Bulletin { peer, bytes },
+                    None => continue,
+                },
+                Pending::Persist => Output::Persist,
+                Pending::Election { group, output } => match output {
+                    event::Output::Transition(transition) => Output::Transition { group, transition },
+                    event::Output::Intent(intent) => Output::Intent { group, intent },
+                    event::Output::Persist => Output::Persist,
+                    event::Output::Answer { command, result } => Output::Answer { group, command, result },
+                    event::Output::Advertise => {
+                        self.advertise();
+                        continue;
+                    }
+                    event::Output::Ask { peer } => {
+                        if let Some(peer) = self.index(peer) {
+                            self.pending.push_back(Pending::Heartbeat { peer, ask: true, first: 0 });
+                        }
+                        continue;
+                    }
+                },
+            };
+            return Some(output);
+        }
+    }
+
+    /// When to send [`Input::Drained`] next, at the latest.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Time> {
+        let elections = self.groups.iter().filter_map(|group| group.election.next_deadline()).min();
+        [self.timers.next_deadline(), elections].into_iter().flatten().min()
+    }
+
+    /// What must survive a restart.
+    #[must_use]
+    pub fn memory(&self) -> Memory {
+        Memory {
+            groups: self.groups.iter().map(|group| (group.id, group.election.memory())).collect(),
+            links: self.peers.iter().map(|peer| (peer.address, peer.link.persist())).collect(),
+        }
+    }
+
+    /// What `status` shows.
+    #[must_use]
+    pub fn view(&self, now: Time) -> View {
+        let links = self.peers.iter().map(|peer| LinkView {
+            address: peer.address,
+            node: peer.link.node(),
+            heard_at: peer.link.heard_at(),
+            echoed: peer.link.echoed(),
+            loss: peer.link.loss().map(Loss::ratio),
+            rtt: peer.link.round_trip(),
+            interval: peer.link.interval(),
+            counts: peer.counts,
+            wrong_key: peer.link.wrong_key(),
+            old_key_at: peer.old_key_at,
+            own_name_at: peer.own_name_at,
+            malformed_at: peer.malformed_at,
+        });
+        View {
+            groups: self.groups.iter().map(|group| group.election.view(now)).collect(),
+            links: links.collect(),
+            sent: self.sent,
+        }
+    }
+
+    // --- in ---------------------------------------------------------------------------------
+
+    fn receive(&mut self, now: Time, index: PeerIndex, stamp: Time, bytes: &[u8]) {
+        let Some(peer) = self.peers.get_mut(index.0) else { return };
+        let route = Route { from: peer.address, to: self.params.own };
+        let verified = match self.keys.verify(route, bytes) {
+            Ok(verified) => verified,
+            Err(SealError::WrongKey) => {
+                peer.counts.wrong_key += 1;
+                peer.link.note_wrong_key(stamp);
+                self.tell_groups_of(now, index, |peer| event::Input::WrongKey { peer });
+                return;
+            }
+            Err(SealError::TooShort { .. } | SealError::TooLong { .. }) => {
+                peer.counts.malformed += 1;
+                peer.malformed_at = Some(now);
+                return;
+            }
+        };
+        if verified.signed_with() == SignedWith::Old {
+            peer.old_key_at = Some(now);
+        }
+        let Ok(message) = Message::decode(verified) else {
+            peer.counts.malformed += 1;
+            peer.malformed_at = Some(now);
+            return;
+        };
+        let accepted = match peer.link.receive(now, stamp, &message.header) {
+            Ok(accepted) => accepted,
+            Err(Dropped::OwnName) => {
+                peer.counts.own_name += 1;
+                peer.own_name_at = Some(now);
+                return;
+            }
+            Err(Dropped::NewBootWithoutProof { answer }) => {
+                peer.counts.replayed += 1;
+                if answer {
+                    // The peer proves itself with its answer, if it is the peer.
+                    self.pending.push_back(Pending::Heartbeat { peer: index, ask: true, first: 0 });
+                }
+                return;
+            }
+            Err(Dropped::BootLeft | Dropped::Duplicate | Dropped::TooOld) => {
+                peer.counts.replayed += 1;
+                return;
+            }
+        };
+        peer.counts.accepted += 1;
+        let answer =
+            message.header.ask && peer.answered_at.is_none_or(|at| now - at >= self.params.interval / 10);
+        if answer || accepted.new_boot {
+            // A new run must hear its own echo soon: until then it may cause nothing.
+            peer.answered_at = Some(now);
+            self.pending.push_back(Pending::Heartbeat { peer: index, ask: false, first: 0 });
+        }
+        if accepted.new_boot {
+            self.bulletin.repeat();
+            self.pending.push_back(Pending::Persist);
+        }
+        for record in message.records() {
+            match record {
+                Record::Group(report) if accepted.newest => {
+                    let heard = Heard { peer: peer.address, at: stamp, echoed: accepted.echoed, report };
+                    let group = self.groups.iter_mut().find(|g| g.id == report.group && g.peers.contains(&index));
+                    if let Some(group) = group {
+                        group.election.handle(now, event::Input::Heard(heard));
+                    }
+                }
+                Record::Bulletin(part) if accepted.echoed => {
+                    if peer.bulletin.accept(message.header.boot, &part).is_some() {
+                        self.pending.push_back(Pending::PeersBulletin { peer: index });
+                    }
+                }
+                Record::Group(_) | Record::Bulletin(_) | Record::Unknown { .. } => {}
+            }
+        }
+        if accepted.new_boot {
+            self.plan_bulletin(now);
+        }
+    }
+
+    fn election(&mut self, now: Time, group: GroupIndex, input: event::Input) {
+        let Some(Group { election, .. }) = self.groups.get_mut(group.0) else { return };
+        election.handle(now, input);
+        while let Some(output) = election.poll_output() {
+            self.pending.push_back(Pending::Election { group, output });
+        }
+    }
+
+    fn each_election(&mut self, now: Time, input: impl Fn(GroupIndex) -> event::Input) {
+        for group in (0..self.groups.len()).map(GroupIndex) {
+            self.election(now, group, input(group));
+        }
+    }
+
+    fn tell_groups_of(&mut self, now: Time, peer: PeerIndex, input: impl Fn(Ipv4Addr) -> event::Input) {
+        let Some(address) = self.peers.get(peer.0).map(|peer| peer.address) else { return };
+        for group in (0..self.groups.len()).map(GroupIndex) {
+            if self.groups.get(group.0).is_some_and(|group| group.peers.contains(&peer)) {
+                self.election(now, group, input(address));
+            }
+        }
+    }
+
+    fn index(&self, address: Ipv4Addr) -> Option<PeerIndex> {
+        self.peers.iter().position(|peer| peer.address == address).map(PeerIndex)
+    }
+
+    // --- out --------------------------------------------------------------------------------
+
+    fn expire(&mut self, now: Time) {
+        let beat_due = self.timers.get(timer::HEARTBEAT).unwrap_or(now);
+        while let Some(timer) = self.timers.expire(now) {
+            match timer {
+                timer::HEARTBEAT => {
+                    // The cadence is kept; what was missed is not made up for.
+                    let next = beat_due + self.params.interval;
+                    self.timers.set(timer::HEARTBEAT, if next > now { next } else { now + self.params.interval });
+                    self.beat();
+                }
+                timer::SECOND | timer::THIRD => self.beat(),
+                _ => self.send_part(now),
+            }
+        }
+    }
+
+    fn beat(&mut self) {
+        if self.silent() {
+            return;
+        }
+        for peer in (0..self.peers.len()).map(PeerIndex) {
+            self.pending.push_back(Pending::Heartbeat { peer, ask: false, first: 0 });
+        }
+    }
+
+    fn silent(&self) -> bool {
+        self.silent_from.is_some_and(|from| self.seen > from)
+    }
+
+    /// Something that peers must know at once.
+    fn advertise(&mut self) {
+        self.timers.set(timer::SECOND, self.seen + SECOND);
+        self.timers.set(timer::THIRD, self.seen + THIRD);
+        self.beat();
+    }
+
+    fn plan_bulletin(&mut self, earliest: Time) {
+        if let Some(due) = self.bulletin.next_deadline() {
+            self.timers.set(timer::BULLETIN, due.max(earliest));
+        }
+    }
+
+    fn send_part(&mut self, now: Time) {
+        if self.silent() || self.bulletin.part(now).is_none() {
+            self.plan_bulletin(now + PART_GAP);
+            return;
+        }
+        for peer in (0..self.peers.len()).map(PeerIndex) {
+            self.pending.push_back(Pending::Part { peer });
+        }
+        self.pending.push_back(Pending::PartSent);
+    }
+
+    /// Encodes the reports from `first` on that this peer shares; what does not fit follows in another datagram.
+    fn encode(&mut self, index: PeerIndex, ask: bool, first: usize) -> usize {
+        let Some(peer) = self.peers.get_mut(index.0) else { return 0 };
+        let header = peer.link.next_header(self.seen, ask);
+        let mut encoder = Encoder::new(&mut self.datagram, &header);
+        for (place, group) in self.groups.iter().enumerate().skip(first) {
+            if group.peers.contains(&index) && !encoder.group(&group.election.report(self.seen)) {
+                self.pending.push_front(Pending::Heartbeat { peer: index, ask: false, first: place });
+                break;
+            }
+        }
+        encoder.seal(&self.keys, Route { from: self.params.own, to: peer.address }).len()
+    }
+
+    fn encode_part(&mut self, index: PeerIndex) -> Option<usize> {
+        let peer = self.peers.get_mut(index.0)?;
+        let part = self.bulletin.part(self.seen)?;
+        let header = peer.link.next_header(self.seen, false);
+        let mut encoder = Encoder::new(&mut self.datagram, &header);
+        encoder.bulletin(&part);
+        Some(encoder.seal(&self.keys, Route { from: self.params.own, to: peer.address }).len())
+    }
 }
