@@ -1,11 +1,12 @@
-//! The heartbeat: what a datagram says (here), how it is written ([`codec`]) and
-//! how it is guarded ([`mac`]).
+//! The heartbeat: what a datagram says (here), how it is written ([`codec`]), how
+//! it is guarded ([`mac`]), and what travels beside it ([`bulletin`]).
 //!
 //! One datagram goes to each peer in each heartbeat interval, from backups too. It
 //! carries a [`Header`], one [`GroupReport`] per group, and possibly one part of
 //! the sender's bulletin. All ages are relative to the moment of sending, so that
 //! no two clocks need to agree.
 
+pub mod bulletin;
 pub mod codec;
 pub mod mac;
 
