@@ -10,12 +10,12 @@ use haagent::proto::time::Time;
 use crate::faults::Host;
 use crate::world::{Setup, address};
 
-pub fn priority(number: u8) -> Priority {
+pub(crate) fn priority(number: u8) -> Priority {
     Priority::new(i64::from(number)).unwrap_or(Priority::DEFAULT)
 }
 
 /// A node and a reconciler that have just been started.
-pub fn cores(
+pub(crate) fn cores(
     setup: &Setup,
     host: Host,
     boot: u64,
@@ -34,6 +34,8 @@ pub fn cores(
         preempt_delay: setup.preempt_delay,
         claim_timeout: setup.claim_timeout,
         readiness_interval: setup.readiness_interval,
+        // A host's clock counts from its boot.
+        host_up: Time::ORIGIN,
     };
     let params = node::Params {
         node: NodeName::new(&format!("host-{host}")).expect("a good name").id(),

@@ -7,9 +7,7 @@ use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use haagent::proto::claim::event::{
-    Action, CloudActionId, Failure, FailureClass, Holder, Outcome, Progress,
-};
+use haagent::proto::claim::event::{Action, CloudActionId, Failure, FailureClass, Holder, Outcome, Progress};
 use haagent::proto::ids::DropletId;
 use haagent::proto::time::{Duration, Time};
 
@@ -17,23 +15,23 @@ use crate::rng::Rng;
 
 /// How the provider behaves when nothing is wrong with it, and how often something is.
 #[derive(Clone, Debug)]
-pub struct Profile {
+pub(crate) struct Profile {
     /// From the accepted assign to its landing.
-    pub assign: RangeInclusive<Duration>,
+    pub(crate) assign: RangeInclusive<Duration>,
     /// For how long after a move a read may still show the old holder; at most `S` less a round trip.
-    pub stale: Duration,
+    pub(crate) stale: Duration,
     /// For how long after a move a droplet's metadata may still show the old state.
-    pub metadata_lag: Duration,
+    pub(crate) metadata_lag: Duration,
     /// One way to the API, or back.
-    pub latency: RangeInclusive<Duration>,
-    pub lost_request_percent: f64,
-    pub lost_reply_percent: f64,
-    pub errored_percent: f64,
+    pub(crate) latency: RangeInclusive<Duration>,
+    pub(crate) lost_request_percent: f64,
+    pub(crate) lost_reply_percent: f64,
+    pub(crate) errored_percent: f64,
 }
 
 impl Profile {
     /// Seconds for an assign, stale reads, lag: the facts page's provider.
-    pub fn slow() -> Self {
+    pub(crate) fn slow() -> Self {
         Self {
             assign: Duration::from_secs(1)..=Duration::from_secs(15),
             stale: Duration::from_secs(5),
@@ -46,7 +44,7 @@ impl Profile {
     }
 
     /// As fast as the fake of the process tests.
-    pub fn fast() -> Self {
+    pub(crate) fn fast() -> Self {
         Self {
             assign: Duration::from_millis(50)..=Duration::from_millis(50),
             stale: Duration::ZERO,
@@ -57,7 +55,7 @@ impl Profile {
     }
 
     /// Answers get lost and actions fail, rarely.
-    pub fn with_errors(mut self) -> Self {
+    pub(crate) fn with_errors(mut self) -> Self {
         self.lost_request_percent = 2.0;
         self.lost_reply_percent = 4.0;
         self.errored_percent = 10.0;
@@ -67,7 +65,7 @@ impl Profile {
 
 /// What the API does with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Api {
+pub(crate) enum Api {
     Up,
     /// Each request is answered 503.
     Down,
@@ -79,7 +77,7 @@ pub enum Api {
 
 /// Who moved the IP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mover {
+pub(crate) enum Mover {
     /// A member droplet's agent.
     Agent(DropletId),
     /// A person in the provider's console.
@@ -88,11 +86,11 @@ pub enum Mover {
 
 /// The IP changed its holder.
 #[derive(Clone, Debug)]
-pub struct Move {
-    pub at: Time,
-    pub from: Option<DropletId>,
-    pub to: Option<DropletId>,
-    pub by: Mover,
+pub(crate) struct Move {
+    pub(crate) at: Time,
+    pub(crate) from: Option<DropletId>,
+    pub(crate) to: Option<DropletId>,
+    pub(crate) by: Mover,
     api_shows: Time,
     winner_shows: Time,
     loser_shows: Time,
@@ -107,9 +105,9 @@ struct Pending {
 }
 
 #[derive(Clone, Debug)]
-pub struct Cloud {
-    pub profile: Profile,
-    pub api: Api,
+pub(crate) struct Cloud {
+    pub(crate) profile: Profile,
+    pub(crate) api: Api,
     first_holder: Option<DropletId>,
     members: BTreeMap<DropletId, Ipv4Addr>,
     /// Droplets that the API shows as `off`.
@@ -122,7 +120,12 @@ pub struct Cloud {
 }
 
 impl Cloud {
-    pub fn new(profile: Profile, members: BTreeMap<DropletId, Ipv4Addr>, holder: Option<DropletId>, rng: Rng) -> Self {
+    pub(crate) fn new(
+        profile: Profile,
+        members: BTreeMap<DropletId, Ipv4Addr>,
+        holder: Option<DropletId>,
+        rng: Rng,
+    ) -> Self {
         Self {
             profile,
             api: Api::Up,
@@ -138,24 +141,24 @@ impl Cloud {
     }
 
     /// The truth.
-    pub fn holder(&self) -> Option<DropletId> {
+    pub(crate) fn holder(&self) -> Option<DropletId> {
         self.moves.last().map_or(self.first_holder, |change| change.to)
     }
 
-    pub fn moves(&self) -> &[Move] {
+    pub(crate) fn moves(&self) -> &[Move] {
         &self.moves
     }
 
     /// A live droplet that is no member.
-    pub fn is_foreign(&self, droplet: DropletId) -> bool {
+    pub(crate) fn is_foreign(&self, droplet: DropletId) -> bool {
         !self.members.contains_key(&droplet) && !self.off.contains(&droplet)
     }
 
-    pub fn is_locked(&self) -> bool {
+    pub(crate) fn is_locked(&self) -> bool {
         self.pending.is_some()
     }
 
-    pub fn set_off(&mut self, droplet: DropletId, off: bool) {
+    pub(crate) fn set_off(&mut self, droplet: DropletId, off: bool) {
         self.off.retain(|other| *other != droplet);
         if off {
             self.off.push(droplet);
@@ -163,7 +166,7 @@ impl Cloud {
     }
 
     /// Whether this droplet's metadata says that it holds the IP.
-    pub fn metadata(&self, now: Time, droplet: DropletId) -> bool {
+    pub(crate) fn metadata(&self, now: Time, droplet: DropletId) -> bool {
         let shown = self.moves.iter().rev().find_map(|change| {
             if change.to == Some(droplet) && now >= change.winner_shows {
                 Some(true)
@@ -177,7 +180,12 @@ impl Cloud {
     }
 
     /// A request arrives. The second value: an action was begun, and lands after this time.
-    pub fn request(&mut self, now: Time, by: DropletId, action: Action) -> (Outcome, Option<(Duration, CloudActionId)>) {
+    pub(crate) fn request(
+        &mut self,
+        now: Time,
+        by: DropletId,
+        action: Action,
+    ) -> (Outcome, Option<(Duration, CloudActionId)>) {
         let write = matches!(action, Action::Assign);
         match self.api {
             Api::Down => return (failed(FailureClass::Again, "503"), None),
@@ -206,7 +214,7 @@ impl Cloud {
     }
 
     /// A person moves the IP; `None` while another event is pending.
-    pub fn move_by_hand(&mut self, to: Option<DropletId>) -> Option<(Duration, CloudActionId)> {
+    pub(crate) fn move_by_hand(&mut self, to: Option<DropletId>) -> Option<(Duration, CloudActionId)> {
         if self.pending.is_some() {
             return None;
         }
@@ -222,7 +230,7 @@ impl Cloud {
     }
 
     /// The pending action ends. Whether the IP moved.
-    pub fn land(&mut self, now: Time, id: CloudActionId) -> bool {
+    pub(crate) fn land(&mut self, now: Time, id: CloudActionId) -> bool {
         let Some(pending) = self.pending.take_if(|pending| pending.id == id) else { return false };
         let progress = if pending.errs { Progress::Errored } else { Progress::Completed };
         self.finished.insert(id.0, progress);
@@ -274,6 +282,6 @@ impl Cloud {
     }
 }
 
-pub fn failed(class: FailureClass, text: &str) -> Outcome {
+pub(crate) fn failed(class: FailureClass, text: &str) -> Outcome {
     Outcome::Failed(Failure { class, text: Arc::from(text) })
 }

@@ -9,11 +9,11 @@ use haagent::proto::time::Duration;
 use crate::cloud::Api;
 
 /// A host, by its place in the world.
-pub type Host = usize;
+pub(crate) type Host = usize;
 
 /// Where a person moves the IP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Target {
+pub(crate) enum Target {
     Member(Host),
     /// A live droplet that is no member.
     Foreign,
@@ -21,46 +21,111 @@ pub enum Target {
 }
 
 /// The droplet that is no member.
-pub const FOREIGN: DropletId = DropletId(9_999);
+pub(crate) const FOREIGN: DropletId = DropletId(9_999);
 
 #[derive(Clone, Debug, PartialEq)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// The host is gone at once. The API shows its droplet `off`, or (dead hypervisor) still `active`.
-    HostDies { host: Host, shown_off: bool },
+    HostDies {
+        host: Host,
+        shown_off: bool,
+    },
     /// The host boots, and its agent with it.
-    HostBoots { host: Host },
+    HostBoots {
+        host: Host,
+    },
     /// kill -9.
-    AgentKilled { host: Host },
+    AgentKilled {
+        host: Host,
+    },
     /// The agent starts, or the supervisor starts it again.
-    AgentStarts { host: Host },
+    AgentStarts {
+        host: Host,
+    },
     /// An orderly stop: the agent resigns.
-    AgentStops { host: Host },
+    AgentStops {
+        host: Host,
+    },
     /// The agent's process stands still; the kernel goes on queueing datagrams with true stamps.
-    Stopped { host: Host, length: Duration },
+    Stopped {
+        host: Host,
+        length: Duration,
+    },
     /// The whole machine stands still; what arrives in between is lost or stamped late.
-    Frozen { host: Host, length: Duration },
-    Sick { host: Host },
-    Healthy { host: Host },
-    Priority { host: Host, priority: u8 },
-    Drain { host: Host },
-    Resume { host: Host },
-    Failover { host: Host, to: Option<Host> },
-    Take { host: Host },
-    Cut { from: Host, to: Host },
-    CutBoth { a: Host, b: Host },
-    Mend { a: Host, b: Host },
-    Loss { percent: f64 },
-    Delay { from: Host, to: Host, most: Duration },
-    PublicCut { host: Host },
-    PublicMended { host: Host },
+    Frozen {
+        host: Host,
+        length: Duration,
+    },
+    Sick {
+        host: Host,
+    },
+    Healthy {
+        host: Host,
+    },
+    Priority {
+        host: Host,
+        priority: u8,
+    },
+    Drain {
+        host: Host,
+    },
+    Resume {
+        host: Host,
+    },
+    Failover {
+        host: Host,
+        to: Option<Host>,
+    },
+    Take {
+        host: Host,
+    },
+    Cut {
+        from: Host,
+        to: Host,
+    },
+    CutBoth {
+        a: Host,
+        b: Host,
+    },
+    Mend {
+        a: Host,
+        b: Host,
+    },
+    Loss {
+        percent: f64,
+    },
+    Delay {
+        from: Host,
+        to: Host,
+        most: Duration,
+    },
+    PublicCut {
+        host: Host,
+    },
+    PublicMended {
+        host: Host,
+    },
     Api(Api),
-    TokenRevoked { host: Host },
-    TokenRestored { host: Host },
-    MetadataDown { host: Host },
-    MetadataUp { host: Host },
-    MovedByHand { to: Target },
+    TokenRevoked {
+        host: Host,
+    },
+    TokenRestored {
+        host: Host,
+    },
+    MetadataDown {
+        host: Host,
+    },
+    MetadataUp {
+        host: Host,
+    },
+    MovedByHand {
+        to: Target,
+    },
     /// All that was ever recorded between two hosts is sent again.
-    Replayed { from: Host, to: Host },
+    Replayed {
+        from: Host,
+        to: Host,
+    },
     /// Everything is well again: hosts on, agents running, links mended, checks
     /// passing, drains over, the IP not on a foreign droplet.
     HealAll,

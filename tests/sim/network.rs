@@ -14,12 +14,12 @@ const RECORDED: usize = 4_096;
 
 /// One direction between two hosts.
 #[derive(Clone, Debug)]
-pub struct Link {
-    pub cut: bool,
-    pub loss_percent: f64,
-    pub duplicate_percent: f64,
+pub(crate) struct Link {
+    pub(crate) cut: bool,
+    pub(crate) loss_percent: f64,
+    pub(crate) duplicate_percent: f64,
     /// A wide range reorders: each datagram draws its own delay.
-    pub delay: RangeInclusive<Duration>,
+    pub(crate) delay: RangeInclusive<Duration>,
 }
 
 impl Link {
@@ -36,23 +36,23 @@ impl Link {
 
 /// A datagram as it went over the wire.
 #[derive(Clone, Debug)]
-pub struct Recorded {
-    pub from: usize,
-    pub to: usize,
-    pub bytes: Rc<[u8]>,
+pub(crate) struct Recorded {
+    pub(crate) from: usize,
+    pub(crate) to: usize,
+    pub(crate) bytes: Rc<[u8]>,
 }
 
 #[derive(Clone, Debug)]
-pub struct Network {
+pub(crate) struct Network {
     hosts: usize,
     links: Vec<Link>,
     /// Hosts that do not reach the provider.
-    pub public_cut: Vec<bool>,
+    pub(crate) public_cut: Vec<bool>,
     record: VecDeque<Recorded>,
 }
 
 impl Network {
-    pub fn new(hosts: usize) -> Self {
+    pub(crate) fn new(hosts: usize) -> Self {
         Self {
             hosts,
             links: vec![Link::normal(); hosts * hosts],
@@ -61,33 +61,33 @@ impl Network {
         }
     }
 
-    pub fn link(&self, from: usize, to: usize) -> &Link {
+    pub(crate) fn link(&self, from: usize, to: usize) -> &Link {
         &self.links[from * self.hosts + to]
     }
 
-    pub fn link_mut(&mut self, from: usize, to: usize) -> &mut Link {
+    pub(crate) fn link_mut(&mut self, from: usize, to: usize) -> &mut Link {
         &mut self.links[from * self.hosts + to]
     }
 
-    pub fn every_link(&mut self) -> impl Iterator<Item = &mut Link> {
+    pub(crate) fn every_link(&mut self) -> impl Iterator<Item = &mut Link> {
         self.links.iter_mut()
     }
 
     /// All links as on a normal day, the public side too.
-    pub fn heal(&mut self) {
+    pub(crate) fn heal(&mut self) {
         self.links.fill(Link::normal());
         self.public_cut.fill(false);
     }
 
     /// Whether datagrams pass in both directions, nearly always.
-    pub fn is_sound(&self, a: usize, b: usize) -> bool {
+    pub(crate) fn is_sound(&self, a: usize, b: usize) -> bool {
         [self.link(a, b), self.link(b, a)]
             .iter()
             .all(|link| !link.cut && link.loss_percent < 5.0 && *link.delay.end() < Duration::from_millis(50))
     }
 
     /// After how long a datagram arrives: never, once or twice.
-    pub fn send(&mut self, rng: &mut Rng, from: usize, to: usize, bytes: &Rc<[u8]>) -> [Option<Duration>; 2] {
+    pub(crate) fn send(&mut self, rng: &mut Rng, from: usize, to: usize, bytes: &Rc<[u8]>) -> [Option<Duration>; 2] {
         if self.record.len() == RECORDED {
             self.record.pop_front();
         }
@@ -102,7 +102,7 @@ impl Network {
     }
 
     /// What an eavesdropper has of the datagrams from one host to another, oldest first.
-    pub fn recorded(&self, from: usize, to: usize) -> impl Iterator<Item = &Recorded> {
+    pub(crate) fn recorded(&self, from: usize, to: usize) -> impl Iterator<Item = &Recorded> {
         self.record.iter().filter(move |datagram| datagram.from == from && datagram.to == to)
     }
 }

@@ -12,7 +12,7 @@ use crate::world::Setup;
 
 /// How much goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// Nothing but a few lost datagrams: nothing moves.
     Calm,
     /// One fault and its end: P1 and P2 count.
@@ -22,22 +22,22 @@ pub enum Kind {
 }
 
 #[derive(Clone, Debug)]
-pub struct Plan {
-    pub seed: u64,
-    pub kind: Kind,
-    pub setup: Setup,
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    pub(crate) kind: Kind,
+    pub(crate) setup: Setup,
     /// Times since the group had settled.
-    pub faults: Vec<(Duration, Fault)>,
+    pub(crate) faults: Vec<(Duration, Fault)>,
     /// When all heals, since the group had settled.
-    pub length: Duration,
-    pub terms: Terms,
+    pub(crate) length: Duration,
+    pub(crate) terms: Terms,
 }
 
 /// A fault with its end.
 type Episode = Vec<(Duration, Fault)>;
 
 impl Plan {
-    pub fn of(seed: u64) -> Self {
+    pub(crate) fn of(seed: u64) -> Self {
         let mut rng = Rng::new(seed ^ 0x5eed);
         let kind = match seed % 10 {
             0 => Kind::Calm,
@@ -62,11 +62,7 @@ impl Plan {
     }
 
     fn calm(&mut self, rng: &mut Rng) {
-        self.terms = Terms {
-            unserved: Some(reaction(&self.setup)),
-            moves: Some(0),
-            no_takeover: true,
-        };
+        self.terms = Terms { unserved: Some(reaction(&self.setup)), moves: Some(0), no_takeover: true };
         let percent = rng.pick(&[0.0, 1.0, 3.0]);
         self.faults = vec![(Duration::ZERO, Fault::Loss { percent })];
         self.length = Duration::from_secs(60);
@@ -164,7 +160,8 @@ fn single(rng: &mut Rng, setup: &Setup, begin: Duration, end: Duration) -> (Epis
         // Over within D, with the time that the new agent needs to be heard.
         3 => {
             let back = begin + rng.duration(&(Duration::from_millis(20)..=setup.interval));
-            let faults = vec![(begin, Fault::AgentKilled { host: master }), (back, Fault::AgentStarts { host: master })];
+            let faults =
+                vec![(begin, Fault::AgentKilled { host: master }), (back, Fault::AgentStarts { host: master })];
             (faults, terms(reaction(setup), 0))
         }
         4 => (until(Fault::AgentKilled { host: backup }, Fault::AgentStarts { host: backup }), nothing),
@@ -179,7 +176,8 @@ fn single(rng: &mut Rng, setup: &Setup, begin: Duration, end: Duration) -> (Epis
             (faults, nothing)
         }
         7 | 8 => {
-            let length = rng.pick(&[length, rng.millis(300..=3_000)]);
+            let short = rng.millis(300..=3_000);
+            let length = rng.pick(&[length, short]);
             let harmless = harmless && length + setup.interval * 2 < setup.dead_interval();
             let fault = rng.pick(&[Fault::Stopped { host: master, length }, Fault::Frozen { host: master, length }]);
             (vec![(begin, fault)], if harmless { terms(reaction(setup), 0) } else { moved(reaction(setup)) })
@@ -264,7 +262,10 @@ fn any(rng: &mut Rng, setup: &Setup, begin: Duration, end: Duration) -> Episode 
         }
         12 => {
             let most = rng.millis(10..=900);
-            until(Fault::Delay { from: host, to: peer, most }, Fault::Delay { from: host, to: peer, most: Duration::from_millis(1) })
+            until(
+                Fault::Delay { from: host, to: peer, most },
+                Fault::Delay { from: host, to: peer, most: Duration::from_millis(1) },
+            )
         }
         13 => until(Fault::PublicCut { host }, Fault::PublicMended { host }),
         14 => {

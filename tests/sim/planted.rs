@@ -3,7 +3,7 @@
 
 /// A bug in the shell around the cores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bug {
+pub(crate) enum Bug {
     /// Rules are evaluated before the queued datagrams are read (rule 1).
     EvaluatesBeforeDraining,
     /// What must survive a restart does not (rule 1).

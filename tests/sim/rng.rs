@@ -7,12 +7,12 @@ use haagent::proto::time::Duration;
 
 /// xoshiro256++ (Blackman and Vigna, public domain), seeded by splitmix64.
 #[derive(Clone, Debug)]
-pub struct Rng {
+pub(crate) struct Rng {
     state: [u64; 4],
 }
 
 impl Rng {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let mut mix = seed;
         let mut next = || {
             mix = mix.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -25,11 +25,11 @@ impl Rng {
 
     /// A stream of its own: what one part draws does not shift what another gets,
     /// so that a plan with one fault less is still nearly the same run.
-    pub fn fork(&mut self) -> Self {
+    pub(crate) fn fork(&mut self) -> Self {
         Self::new(self.word())
     }
 
-    pub fn word(&mut self) -> u64 {
+    pub(crate) fn word(&mut self) -> u64 {
         let s = &mut self.state;
         let word = s[0].wrapping_add(s[3]).rotate_left(23).wrapping_add(s[0]);
         let t = s[1] << 17;
@@ -43,29 +43,29 @@ impl Rng {
     }
 
     /// A number below `end`, which is not zero. The bias of the remainder is below 2^-32 here.
-    pub fn below(&mut self, end: u64) -> u64 {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.word() % end
     }
 
-    pub fn index(&mut self, len: usize) -> usize {
+    pub(crate) fn index(&mut self, len: usize) -> usize {
         usize::try_from(self.below(len as u64)).unwrap_or(0)
     }
 
     /// True in `percent` of all cases; fractions count.
-    pub fn percent(&mut self, percent: f64) -> bool {
+    pub(crate) fn percent(&mut self, percent: f64) -> bool {
         percent > 0.0 && (self.word() >> 11) as f64 * (100.0 / (1u64 << 53) as f64) < percent
     }
 
-    pub fn pick<T: Clone>(&mut self, from: &[T]) -> T {
+    pub(crate) fn pick<T: Clone>(&mut self, from: &[T]) -> T {
         from[self.index(from.len())].clone()
     }
 
-    pub fn duration(&mut self, range: &RangeInclusive<Duration>) -> Duration {
+    pub(crate) fn duration(&mut self, range: &RangeInclusive<Duration>) -> Duration {
         let (low, high) = (range.start().as_nanos() as u64, range.end().as_nanos() as u64);
         Duration::from_nanos(low + self.below(high.saturating_sub(low) + 1))
     }
 
-    pub fn millis(&mut self, range: RangeInclusive<u64>) -> Duration {
+    pub(crate) fn millis(&mut self, range: RangeInclusive<u64>) -> Duration {
         self.duration(&(Duration::from_millis(*range.start())..=Duration::from_millis(*range.end())))
     }
 }

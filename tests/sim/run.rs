@@ -11,24 +11,24 @@ use crate::rng::Rng;
 use crate::world::{Happening, START, Setup, World};
 
 /// A world, its judges, and what is written down of it.
-pub struct Run {
-    pub world: World,
+pub(crate) struct Run {
+    pub(crate) world: World,
     invariants: Invariants,
     trace: Option<String>,
     /// All happenings since the start; scenarios ask them.
-    pub history: Vec<(Time, Happening)>,
+    pub(crate) history: Vec<(Time, Happening)>,
     keep_history: bool,
 }
 
 /// How far a run got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Summary {
-    pub simulated: Duration,
-    pub moves: usize,
+pub(crate) struct Summary {
+    pub(crate) simulated: Duration,
+    pub(crate) moves: usize,
 }
 
 impl Run {
-    pub fn new(setup: Setup, seed: u64, traced: bool) -> Self {
+    pub(crate) fn new(setup: Setup, seed: u64, traced: bool) -> Self {
         Self {
             invariants: Invariants::new(&setup),
             world: World::new(setup, seed),
@@ -38,16 +38,16 @@ impl Run {
         }
     }
 
-    pub fn with_history(mut self) -> Self {
+    pub(crate) fn with_history(mut self) -> Self {
         self.keep_history = true;
         self
     }
 
-    pub fn arm(&mut self, terms: Terms) {
+    pub(crate) fn arm(&mut self, terms: Terms) {
         self.invariants.arm(terms);
     }
 
-    pub fn trace(self) -> String {
+    pub(crate) fn trace(self) -> String {
         self.trace.unwrap_or_default()
     }
 
@@ -67,7 +67,7 @@ impl Run {
         Ok(happenings)
     }
 
-    pub fn run_until(&mut self, end: Time) -> Result<(), Violation> {
+    pub(crate) fn run_until(&mut self, end: Time) -> Result<(), Violation> {
         while self.world.next_event().is_some_and(|at| at <= end) {
             self.step()?;
         }
@@ -76,7 +76,11 @@ impl Run {
     }
 
     /// Whether `condition` came true within `limit`.
-    pub fn run_while(&mut self, limit: Duration, mut condition: impl FnMut(&Self) -> bool) -> Result<bool, Violation> {
+    pub(crate) fn run_while(
+        &mut self,
+        limit: Duration,
+        mut condition: impl FnMut(&Self) -> bool,
+    ) -> Result<bool, Violation> {
         let end = self.world.now + limit;
         while condition(self) {
             if self.world.next_event().is_none_or(|at| at > end) {
@@ -89,7 +93,7 @@ impl Run {
     }
 
     /// Until the group rests, as it must.
-    pub fn converge(&mut self) -> Result<(), Violation> {
+    pub(crate) fn converge(&mut self) -> Result<(), Violation> {
         let mut converges = Converges::new(&self.world.setup, self.world.now);
         loop {
             let happenings = self.step()?;
@@ -99,7 +103,7 @@ impl Run {
         }
     }
 
-    pub fn start_all(&mut self, rng: &mut Rng) {
+    pub(crate) fn start_all(&mut self, rng: &mut Rng) {
         // An agent that starts later than its peers' `D` is a fault of its own.
         let spread = Duration::ZERO..=self.world.setup.dead_interval();
         for host in 0..self.world.setup.hosts {
@@ -119,7 +123,7 @@ fn is_news(happening: &Happening) -> bool {
 }
 
 /// Runs a plan from beginning to end.
-pub fn run(plan: &Plan, traced: bool) -> (Result<Summary, Violation>, String) {
+pub(crate) fn run(plan: &Plan, traced: bool) -> (Result<Summary, Violation>, String) {
     let mut run = Run::new(plan.setup.clone(), plan.seed, traced);
     let result = phases(&mut run, plan);
     (result, run.trace())

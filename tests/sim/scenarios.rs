@@ -98,7 +98,11 @@ impl Story {
     }
 
     fn until(&mut self, what: &str, limit: Duration, mut met: impl FnMut(&Run) -> bool) -> Told {
-        if self.run.run_while(limit, |run| !met(run))? { Ok(()) } else { Err(Unmet(format!("not within {limit:?}: {what}"))) }
+        if self.run.run_while(limit, |run| !met(run))? {
+            Ok(())
+        } else {
+            Err(Unmet(format!("not within {limit:?}: {what}")))
+        }
     }
 
     /// `host` has the IP, is the one master and knows it.
@@ -136,7 +140,9 @@ impl Story {
     /// Masterships that began.
     fn takeovers(&self) -> usize {
         self.happened()
-            .filter(|(_, h)| matches!(h, Happening::Transition { transition, .. } if transition.to == NodeState::Master))
+            .filter(
+                |(_, h)| matches!(h, Happening::Transition { transition, .. } if transition.to == NodeState::Master),
+            )
             .count()
     }
 
@@ -250,54 +256,68 @@ fn backup_restarted_during_the_outage_still_takes_over() {
 /// Hole 1b: the holder does not come back from the power cut, the other host does.
 #[test]
 fn holder_that_does_not_boot_is_replaced_after_the_boot_grace() {
-    told(|| booted_together(two()), |s| {
-        if s.inert {
-            s.act(Fault::AgentStarts { host: A })?;
-        } else {
-            s.act(Fault::HostDies { host: A, shown_off: false })?;
-        }
-        s.act(Fault::AgentStarts { host: B })?;
-        s.served_by(B, Duration::from_secs(20) + s.dead_interval() * 6 + s.one_assign() + Duration::from_secs(10))
-    });
+    told(
+        || booted_together(two()),
+        |s| {
+            if s.inert {
+                s.act(Fault::AgentStarts { host: A })?;
+            } else {
+                s.act(Fault::HostDies { host: A, shown_off: false })?;
+            }
+            s.act(Fault::AgentStarts { host: B })?;
+            s.served_by(B, Duration::from_secs(20) + s.dead_interval() * 6 + s.one_assign() + Duration::from_secs(10))
+        },
+    );
 }
 
 /// Hole 22: all boot together and the holder is the slowest.
 #[test]
 fn holder_that_boots_last_keeps_the_address() {
-    told(|| booted_together(two()), |s| {
-        s.at_most(0);
-        s.fault(Fault::AgentStarts { host: B })?;
-        s.pass(Duration::from_secs(10))?;
-        s.expect("B listens", s.started(B))?;
-        s.act(Fault::AgentStarts { host: A })?;
-        s.served_by(A, Duration::from_secs(30))
-    });
+    told(
+        || booted_together(two()),
+        |s| {
+            s.at_most(0);
+            s.fault(Fault::AgentStarts { host: B })?;
+            s.pass(Duration::from_secs(10))?;
+            s.expect("B listens", s.started(B))?;
+            s.act(Fault::AgentStarts { host: A })?;
+            s.served_by(A, Duration::from_secs(30))
+        },
+    );
 }
 
 #[test]
 fn cold_start_with_the_address_on_nobody() {
-    told(|| Setup { holder: Target::Nobody, ..two() }, |s| {
-        if !s.inert {
-            s.run.start_all(&mut s.rng);
-        }
-        s.until("served", s.dead_interval() * 8 + s.one_assign() + Duration::from_secs(10), |run| run.world.is_settled())?;
-        s.expect("one move", s.agent_moves() == 1)?;
-        s.heal()
-    });
+    told(
+        || Setup { holder: Target::Nobody, ..two() },
+        |s| {
+            if !s.inert {
+                s.run.start_all(&mut s.rng);
+            }
+            s.until("served", s.dead_interval() * 8 + s.one_assign() + Duration::from_secs(10), |run| {
+                run.world.is_settled()
+            })?;
+            s.expect("one move", s.agent_moves() == 1)?;
+            s.heal()
+        },
+    );
 }
 
 #[test]
 fn cold_start_with_the_address_on_either_moves_nothing() {
     for holder in [A, B] {
-        told(|| Setup { holder: Target::Member(holder), ..two() }, |s| {
-            s.at_most(0);
-            if !s.inert {
-                s.run.start_all(&mut s.rng);
-            }
-            s.served_by(holder, s.dead_interval() * 4 + Duration::from_secs(2))?;
-            s.heal()?;
-            s.expect("no assign", s.assigns() == 0)
-        });
+        told(
+            || Setup { holder: Target::Member(holder), ..two() },
+            |s| {
+                s.at_most(0);
+                if !s.inert {
+                    s.run.start_all(&mut s.rng);
+                }
+                s.served_by(holder, s.dead_interval() * 4 + Duration::from_secs(2))?;
+                s.heal()?;
+                s.expect("no assign", s.assigns() == 0)
+            },
+        );
     }
 }
 
@@ -493,17 +513,20 @@ fn unassigned_by_hand_is_claimed_again_by_the_same_node() {
 
 #[test]
 fn foreign_holder_at_the_start_is_never_robbed() {
-    told(|| Setup { holder: Target::Foreign, ..two() }, |s| {
-        if !s.inert {
-            s.run.start_all(&mut s.rng);
-        }
-        s.pass(Duration::from_secs(180))?;
-        s.expect("agents run", s.started(A) && s.started(B))?;
-        s.expect("no assign", s.assigns() == 0)?;
-        // The other droplet lets go: the group claims.
-        s.heal()?;
-        s.expect("one assign", s.agent_moves() == 1)
-    });
+    told(
+        || Setup { holder: Target::Foreign, ..two() },
+        |s| {
+            if !s.inert {
+                s.run.start_all(&mut s.rng);
+            }
+            s.pass(Duration::from_secs(180))?;
+            s.expect("agents run", s.started(A) && s.started(B))?;
+            s.expect("no assign", s.assigns() == 0)?;
+            // The other droplet lets go: the group claims.
+            s.heal()?;
+            s.expect("one assign", s.agent_moves() == 1)
+        },
+    );
 }
 
 #[test]
@@ -524,7 +547,10 @@ fn drain_moves_once_and_resume_moves_nothing() {
         s.at_most(1);
         s.fault(Fault::Drain { host: A })?;
         s.served_by(B, s.one_assign() + Duration::from_secs(8))?;
-        s.expect("B was offered it", s.changed(B, |reason| matches!(reason, Reason::Offered { cause: HandOver::Drain, .. })))?;
+        s.expect(
+            "B was offered it",
+            s.changed(B, |reason| matches!(reason, Reason::Offered { cause: HandOver::Drain, .. })),
+        )?;
         s.fault(Fault::Resume { host: A })?;
         s.pass(Duration::from_secs(40))?;
         s.heal()?;
@@ -565,27 +591,33 @@ fn failover_by_command() {
 /// Hole 20: an operator's word is not undone by a priority.
 #[test]
 fn failover_is_not_preempted() {
-    told(|| Setup { preempt: true, priorities: vec![150, 100], ..two() }, |s| {
-        s.settle()?;
-        s.at_most(1);
-        s.fault(Fault::Failover { host: A, to: Some(B) })?;
-        s.served_by(B, s.one_assign() + Duration::from_secs(8))?;
-        s.pass(Duration::from_secs(120))?;
-        s.expect("B keeps it", s.run.world.holder() == Some(B))
-    });
+    told(
+        || Setup { preempt: true, priorities: vec![150, 100], ..two() },
+        |s| {
+            s.settle()?;
+            s.at_most(1);
+            s.fault(Fault::Failover { host: A, to: Some(B) })?;
+            s.served_by(B, s.one_assign() + Duration::from_secs(8))?;
+            s.pass(Duration::from_secs(120))?;
+            s.expect("B keeps it", s.run.world.holder() == Some(B))
+        },
+    );
 }
 
 #[test]
 fn preempt_brings_it_back_once() {
-    told(|| Setup { preempt: true, priorities: vec![150, 100], ..two() }, |s| {
-        s.settle()?;
-        s.at_most(2);
-        s.fault(Fault::Sick { host: A })?;
-        s.served_by(B, s.one_assign() + Duration::from_secs(8))?;
-        s.fault(Fault::Healthy { host: A })?;
-        s.served_by(A, Duration::from_secs(15) + s.one_assign() + Duration::from_secs(8))?;
-        s.heal()
-    });
+    told(
+        || Setup { preempt: true, priorities: vec![150, 100], ..two() },
+        |s| {
+            s.settle()?;
+            s.at_most(2);
+            s.fault(Fault::Sick { host: A })?;
+            s.served_by(B, s.one_assign() + Duration::from_secs(8))?;
+            s.fault(Fault::Healthy { host: A })?;
+            s.served_by(A, Duration::from_secs(15) + s.one_assign() + Duration::from_secs(8))?;
+            s.heal()
+        },
+    );
 }
 
 /// An orderly stop is known in a round trip, not in `D`.
@@ -677,7 +709,10 @@ fn isolated_master_hands_over() {
         s.at_most(1);
         s.fault(Fault::PublicCut { host: A })?;
         s.served_by(B, Duration::from_secs(9) + s.one_assign() + Duration::from_secs(8))?;
-        s.expect("as isolated", s.changed(B, |reason| matches!(reason, Reason::Offered { cause: HandOver::Isolated, .. })))?;
+        s.expect(
+            "as isolated",
+            s.changed(B, |reason| matches!(reason, Reason::Offered { cause: HandOver::Isolated, .. })),
+        )?;
         s.heal()
     });
 }

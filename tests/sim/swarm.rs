@@ -1,8 +1,8 @@
 //! Many seeds: each draws its faults, must keep the promises, then all heals and must
 //! converge. A failing seed is shortened, and prints its trace and how to run it again.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::invariants::Violation;
 use crate::plan::Plan;
@@ -16,9 +16,9 @@ const SEEDS: u64 = 2_000;
 const SHOWN: usize = 5;
 
 fn number(variable: &str) -> Option<u64> {
-    std::env::var(variable).ok().map(|text| {
-        text.parse().unwrap_or_else(|_| panic!("{variable} = {text:?} is no number"))
-    })
+    std::env::var(variable)
+        .ok()
+        .map(|text| text.parse().unwrap_or_else(|_| panic!("{variable} = {text:?} is no number")))
 }
 
 /// Leaves out each fault that the failure does not need.
@@ -89,8 +89,7 @@ fn swarm() {
     });
     let mut failures = failures.into_inner().unwrap();
     failures.sort_by_key(|(plan, _)| plan.seed);
-    let reports: Vec<String> =
-        failures.iter().take(SHOWN).map(|(plan, violation)| report(plan, violation)).collect();
+    let reports: Vec<String> = failures.iter().take(SHOWN).map(|(plan, violation)| report(plan, violation)).collect();
     let all: Vec<String> = failures
         .iter()
         .map(|(plan, violation)| format!("{} {:?} {}: {}", plan.seed, plan.kind, violation.promise, violation.text))
@@ -113,10 +112,13 @@ fn replay() {
     if let Some(seed) = number("HAAGENT_SIM_SEED") {
         let plan = Plan::of(seed);
         let (result, trace) = run(&plan, true);
-        panic!("{trace}\n{}\nseed {seed}: {result:#?}", match &result {
-            Err(failure) => report(&plan, failure),
-            Ok(_) => String::from("keeps all promises"),
-        });
+        panic!(
+            "{trace}\n{}\nseed {seed}: {result:#?}",
+            match &result {
+                Err(failure) => report(&plan, failure),
+                Ok(_) => String::from("keeps all promises"),
+            }
+        );
     }
     for seed in 0..20 {
         let plan = Plan::of(seed);

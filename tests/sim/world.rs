@@ -13,9 +13,7 @@ use std::ops::RangeInclusive;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use haagent::proto::claim::event::{
-    Action, ClaimReport, CloudActionId, FailureClass, Holder, Intent, Outcome, Ticket,
-};
+use haagent::proto::claim::event::{Action, ClaimReport, CloudActionId, FailureClass, Holder, Intent, Outcome, Ticket};
 use haagent::proto::claim::{Reconciler, event as claim};
 use haagent::proto::election::event::{Candidacy, Command, Refusal, Transition};
 use haagent::proto::heartbeat::NodeState;
@@ -31,45 +29,45 @@ use crate::planted::Bug;
 use crate::rng::Rng;
 
 /// The one group.
-pub const GROUP: GroupIndex = GroupIndex(0);
+pub(crate) const GROUP: GroupIndex = GroupIndex(0);
 
 /// The world's clock when it begins; each host counts from its own boot.
-pub const START: Time = Time::from_millis(100_000_000);
+pub(crate) const START: Time = Time::from_millis(100_000_000);
 
 /// Datagrams that a stopped process finds in its socket at most (a receive buffer is finite).
 const SOCKET_BUFFER: usize = 512;
 
 /// The driver's time limit for an API call (`digitalocean.timeout`).
-pub const API_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const API_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long an orderly stop takes: three datagrams within 30 ms, and a little.
 const STOP: Duration = Duration::from_millis(60);
 
 /// What does not change during a run.
 #[derive(Clone, Debug)]
-pub struct Setup {
-    pub hosts: usize,
-    pub interval: Duration,
-    pub preempt: bool,
-    pub preempt_delay: Duration,
-    pub claim_timeout: Duration,
-    pub verify_interval: Duration,
-    pub readiness_interval: Duration,
-    pub priorities: Vec<u8>,
-    pub profile: Profile,
+pub(crate) struct Setup {
+    pub(crate) hosts: usize,
+    pub(crate) interval: Duration,
+    pub(crate) preempt: bool,
+    pub(crate) preempt_delay: Duration,
+    pub(crate) claim_timeout: Duration,
+    pub(crate) verify_interval: Duration,
+    pub(crate) readiness_interval: Duration,
+    pub(crate) priorities: Vec<u8>,
+    pub(crate) profile: Profile,
     /// How long a word takes from one part of an agent to another.
-    pub channel: RangeInclusive<Duration>,
+    pub(crate) channel: RangeInclusive<Duration>,
     /// Who has the IP when the world begins.
-    pub holder: Target,
+    pub(crate) holder: Target,
     /// How long the hosts have been up when the world begins.
-    pub uptime: Duration,
-    pub bug: Option<Bug>,
+    pub(crate) uptime: Duration,
+    pub(crate) bug: Option<Bug>,
 }
 
 impl Setup {
     /// Equal hosts at the defaults of the configuration; waits that do not concern a
     /// promise are shortened.
-    pub fn new(hosts: usize) -> Self {
+    pub(crate) fn new(hosts: usize) -> Self {
         Self {
             hosts,
             interval: Duration::from_millis(500),
@@ -88,16 +86,16 @@ impl Setup {
     }
 
     /// `D`.
-    pub fn dead_interval(&self) -> Duration {
+    pub(crate) fn dead_interval(&self) -> Duration {
         self.interval * 3
     }
 }
 
-pub fn address(host: HostIndex) -> Ipv4Addr {
+pub(crate) fn address(host: HostIndex) -> Ipv4Addr {
     Ipv4Addr::new(10, 114, 0, 4 + u8::try_from(host).unwrap_or(u8::MAX))
 }
 
-pub fn droplet(host: HostIndex) -> DropletId {
+pub(crate) fn droplet(host: HostIndex) -> DropletId {
     DropletId(4_711 + host as u64)
 }
 
@@ -128,7 +126,7 @@ enum Event {
 
 /// What the world shows of itself to the invariants and to the trace.
 #[derive(Clone, Debug)]
-pub enum Happening {
+pub(crate) enum Happening {
     Fault(Fault),
     Started { host: HostIndex },
     Ended { host: HostIndex },
@@ -144,17 +142,17 @@ pub enum Happening {
 }
 
 /// One run of an agent on a host.
-pub struct Agent {
-    pub run: u32,
-    pub node: Node,
-    pub reconciler: Reconciler,
-    pub state: NodeState,
-    pub intent: Intent,
-    pub report: ClaimReport,
+pub(crate) struct Agent {
+    pub(crate) run: u32,
+    pub(crate) node: Node,
+    pub(crate) reconciler: Reconciler,
+    pub(crate) state: NodeState,
+    pub(crate) intent: Intent,
+    pub(crate) report: ClaimReport,
     /// When it was last master, if it was.
-    pub was_master: Option<Time>,
+    pub(crate) was_master: Option<Time>,
     /// Metadata has said "mine" since the hold began, or since the last assign in it.
-    pub metadata_said_mine: bool,
+    pub(crate) metadata_said_mine: bool,
     inbox: VecDeque<(Time, PeerIndex, Rc<[u8]>)>,
     words: VecDeque<Word>,
     unreachable: Vec<PeerIndex>,
@@ -166,18 +164,18 @@ pub struct Agent {
 }
 
 /// A droplet.
-pub struct Host {
-    pub address: Ipv4Addr,
-    pub droplet: DropletId,
+pub(crate) struct Host {
+    pub(crate) address: Ipv4Addr,
+    pub(crate) droplet: DropletId,
     /// `None`: it is off.
-    pub booted: Option<Time>,
-    pub agent: Option<Agent>,
-    pub paused: Option<Pause>,
-    pub healthy: bool,
-    pub priority: u8,
-    pub drained: bool,
-    pub token: bool,
-    pub metadata: bool,
+    pub(crate) booted: Option<Time>,
+    pub(crate) agent: Option<Agent>,
+    pub(crate) paused: Option<Pause>,
+    pub(crate) healthy: bool,
+    pub(crate) priority: u8,
+    pub(crate) drained: bool,
+    pub(crate) token: bool,
+    pub(crate) metadata: bool,
     disk: Option<node::Memory>,
     runs: u32,
     pauses: u32,
@@ -185,15 +183,15 @@ pub struct Host {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub struct Pause {
-    pub until: Time,
+pub(crate) struct Pause {
+    pub(crate) until: Time,
     frozen: bool,
     number: u32,
 }
 
 impl Host {
     /// The host's own clock: it counts from its boot.
-    pub fn local(&self, now: Time) -> Time {
+    pub(crate) fn local(&self, now: Time) -> Time {
         Time::ORIGIN + now.since(self.booted.unwrap_or(now))
     }
 
@@ -206,11 +204,11 @@ impl Host {
     }
 
     /// It runs, and may be master.
-    pub fn is_candidate(&self) -> bool {
+    pub(crate) fn is_candidate(&self) -> bool {
         self.agent.is_some() && self.paused.is_none() && self.healthy && !self.drained
     }
 
-    pub fn is_master(&self) -> bool {
+    pub(crate) fn is_master(&self) -> bool {
         self.agent.as_ref().is_some_and(|agent| agent.state == NodeState::Master)
     }
 }
@@ -249,12 +247,12 @@ impl Ord for Queued {
     }
 }
 
-pub struct World {
-    pub now: Time,
-    pub setup: Setup,
-    pub hosts: Vec<Host>,
-    pub network: Network,
-    pub cloud: Cloud,
+pub(crate) struct World {
+    pub(crate) now: Time,
+    pub(crate) setup: Setup,
+    pub(crate) hosts: Vec<Host>,
+    pub(crate) network: Network,
+    pub(crate) cloud: Cloud,
     happenings: Vec<Happening>,
     queue: BinaryHeap<Queued>,
     queued: u64,
@@ -263,7 +261,7 @@ pub struct World {
 
 impl World {
     /// All hosts are up, no agent runs yet.
-    pub fn new(setup: Setup, seed: u64) -> Self {
+    pub(crate) fn new(setup: Setup, seed: u64) -> Self {
         let mut rng = Rng::new(seed);
         let holder = match setup.holder {
             Target::Member(host) => Some(droplet(host)),
@@ -305,52 +303,49 @@ impl World {
     }
 
     /// The host that has the IP by the truth, if it is a member.
-    pub fn holder(&self) -> Option<HostIndex> {
+    pub(crate) fn holder(&self) -> Option<HostIndex> {
         let holder = self.cloud.holder()?;
         self.hosts.iter().position(|host| host.droplet == holder)
     }
 
-    pub fn masters(&self) -> impl Iterator<Item = HostIndex> + '_ {
+    pub(crate) fn masters(&self) -> impl Iterator<Item = HostIndex> + '_ {
         (0..self.hosts.len()).filter(|host| self.hosts[*host].is_master())
     }
 
     /// Whoever has the IP here is served.
-    pub fn serves(&self, host: HostIndex) -> bool {
+    pub(crate) fn serves(&self, host: HostIndex) -> bool {
         self.hosts[host].is_candidate() && !self.network.public_cut[host]
     }
 
     /// The host could be master, and a claim would work there.
-    pub fn is_eligible(&self, host: HostIndex) -> bool {
+    pub(crate) fn is_eligible(&self, host: HostIndex) -> bool {
         self.serves(host) && self.hosts[host].token && self.cloud.api == Api::Up
     }
 
     /// One master, which holds the IP and knows it; nothing under way.
-    pub fn is_settled(&self) -> bool {
+    pub(crate) fn is_settled(&self) -> bool {
         let mut masters = self.masters();
         let (Some(master), None) = (masters.next(), masters.next()) else { return false };
         self.holder() == Some(master)
             && !self.cloud.is_locked()
-            && self.hosts[master]
-                .agent
-                .as_ref()
-                .is_some_and(|agent| agent.report.state == claim::ClaimState::Held)
+            && self.hosts[master].agent.as_ref().is_some_and(|agent| agent.report.state == claim::ClaimState::Held)
     }
 
-    pub fn take_happenings(&mut self) -> Vec<Happening> {
+    pub(crate) fn take_happenings(&mut self) -> Vec<Happening> {
         std::mem::take(&mut self.happenings)
     }
 
-    pub fn inject(&mut self, at: Time, fault: Fault) {
+    pub(crate) fn inject(&mut self, at: Time, fault: Fault) {
         self.post(at, Event::Fault(fault));
     }
 
     /// When the next event is due.
-    pub fn next_event(&self) -> Option<Time> {
+    pub(crate) fn next_event(&self) -> Option<Time> {
         self.queue.peek().map(|queued| queued.at)
     }
 
     /// Lets time pass without an event.
-    pub fn advance(&mut self, to: Time) {
+    pub(crate) fn advance(&mut self, to: Time) {
         self.now = self.now.max(to);
     }
 
@@ -360,7 +355,7 @@ impl World {
     }
 
     /// The next event happens.
-    pub fn step(&mut self) {
+    pub(crate) fn step(&mut self) {
         let Some(Queued { at, event, .. }) = self.queue.pop() else { return };
         self.now = at;
         match event {

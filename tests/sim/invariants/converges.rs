@@ -9,10 +9,14 @@ use super::quiet::is_api_call;
 use super::{Duration, Violation};
 use crate::world::{GROUP, Happening, Setup, World};
 
-pub struct Converges {
+pub(crate) struct Converges {
     begun: Time,
     settled_since: Option<Time>,
+    /// API calls of each host since the last move was done with.
     calls: Vec<usize>,
+    /// So long a settled claim may still be asked of the API: until metadata agrees,
+    /// and the longest pause between two looks.
+    verifying: Duration,
     limit: Duration,
     rest: Duration,
     readiness_interval: Duration,
@@ -21,14 +25,16 @@ pub struct Converges {
 impl Converges {
     /// The longest waits of the rules, one after the other: `boot_grace`, the chance of a
     /// deposed node, a doubled `claim_timeout`, and two moves with their stale reads.
-    pub fn new(setup: &Setup, begun: Time) -> Self {
+    pub(crate) fn new(setup: &Setup, begun: Time) -> Self {
         let moves = (*setup.profile.assign.end() + Duration::from_secs(6)) * 2;
         let waits = Duration::from_secs(20) + Duration::from_secs(60) + setup.claim_timeout * 2;
-        let rest = setup.preempt_delay + setup.dead_interval() * 4 + Duration::from_secs(8);
+        let verifying = setup.profile.metadata_lag + Duration::from_secs(12);
+        let rest = verifying + setup.preempt_delay + setup.dead_interval() * 4;
         Self {
             begun,
             settled_since: None,
             calls: vec![0; setup.hosts],
+            verifying,
             limit: waits + moves + setup.preempt_delay + setup.dead_interval() * 8 + rest,
             rest,
             readiness_interval: setup.readiness_interval,
@@ -36,7 +42,7 @@ impl Converges {
     }
 
     /// Whether it has come to rest, and has rested long enough.
-    pub fn judge(&mut self, world: &World, happenings: &[Happening]) -> Result<bool, Violation> {
+    pub(crate) fn judge(&mut self, world: &World, happenings: &[Happening]) -> Result<bool, Violation> {
         let broken = |text: String| Violation { at: world.now, promise: "converges", text };
         let stirred = happenings.iter().any(|happening| match happening {
             Happening::Moved(_) => true,
@@ -52,7 +58,8 @@ impl Converges {
         } else {
             self.settled_since.get_or_insert(world.now);
         }
-        for happening in happenings {
+        let verified = self.settled_since.is_some_and(|since| world.now - since > self.verifying);
+        for happening in happenings.iter().filter(|_| verified) {
             if let Happening::Called { host, action } = happening
                 && is_api_call(*action)
             {
@@ -65,7 +72,10 @@ impl Converges {
             let due = 2 + usize::try_from(self.rest.as_secs() / self.readiness_interval.as_secs().max(1)).unwrap_or(0);
             if let Some(host) = self.calls.iter().position(|calls| *calls > due) {
                 let calls = self.calls[host];
-                return Err(broken(format!("host {host} makes {calls} API calls in {:?} of rest", self.rest)));
+                return Err(broken(format!(
+                    "host {host} makes {calls} API calls in {:?} of rest",
+                    self.rest - self.verifying
+                )));
             }
             return self.all_agree(world).map(|()| true).map_err(broken);
         }
@@ -88,9 +98,10 @@ impl Converges {
         let master = world.holder().map(|holder| world.hosts[holder].address);
         for (index, host) in world.hosts.iter().enumerate() {
             let Some(agent) = &host.agent else { continue };
-            let view = agent.node.view(GROUP, host.local(world.now));
-            if view.master != master {
-                return Err(format!("host {index} takes {:?} for master, the IP is on {master:?}", view.master));
+            let view = agent.node.view(host.local(world.now));
+            let followed = view.groups.get(GROUP.0).and_then(|group| group.master);
+            if followed != master {
+                return Err(format!("host {index} takes {:?} for master, the IP is on {master:?}", followed));
             }
         }
         Ok(())

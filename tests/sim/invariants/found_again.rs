@@ -8,7 +8,7 @@ use super::{Duration, Invariant, Terms};
 use crate::world::World;
 
 #[derive(Default)]
-pub struct FoundAgain {
+pub(crate) struct FoundAgain {
     limit: Option<Duration>,
     unserved_since: Option<Time>,
 }

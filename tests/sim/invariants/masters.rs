@@ -11,7 +11,7 @@ use haagent::proto::time::Time;
 use super::{Duration, Invariant};
 use crate::world::{Happening, Setup, World};
 
-pub struct Masters {
+pub(crate) struct Masters {
     /// A word's way from the election to the claim, and a start that was under way.
     channel: Duration,
     /// How long two masters that hear each other may take to notice: a heal must first
@@ -22,7 +22,7 @@ pub struct Masters {
 }
 
 impl Masters {
-    pub fn new(setup: &Setup) -> Self {
+    pub(crate) fn new(setup: &Setup) -> Self {
         Self {
             channel: *setup.channel.end() * 2 + Duration::from_millis(5),
             duel: setup.dead_interval() * 2 + Duration::from_millis(100),

@@ -12,29 +12,29 @@ use haagent::proto::time::{Duration, Time};
 
 use crate::world::{Happening, Setup, World};
 
-pub use converges::Converges;
-pub use quiet::CALLS_PER_MINUTE;
+pub(crate) use converges::Converges;
+pub(crate) use quiet::CALLS_PER_MINUTE;
 
 /// A promise was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Violation {
-    pub at: Time,
-    pub promise: &'static str,
-    pub text: String,
+pub(crate) struct Violation {
+    pub(crate) at: Time,
+    pub(crate) promise: &'static str,
+    pub(crate) text: String,
 }
 
 /// What a run must keep to, beyond what every run must.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Terms {
+pub(crate) struct Terms {
     /// P1 counts: the IP is unserved for this long at most.
-    pub unserved: Option<Duration>,
+    pub(crate) unserved: Option<Duration>,
     /// P2 counts: so many moves by agents at most, from now on.
-    pub moves: Option<usize>,
+    pub(crate) moves: Option<usize>,
     /// Nobody becomes master (P2: no needless takeover, even without a move).
-    pub no_takeover: bool,
+    pub(crate) no_takeover: bool,
 }
 
-pub trait Invariant {
+pub(crate) trait Invariant {
     fn promise(&self) -> &'static str;
 
     /// Something happened just now.
@@ -52,12 +52,12 @@ pub trait Invariant {
 }
 
 /// All invariants of one run.
-pub struct Invariants {
+pub(crate) struct Invariants {
     all: Vec<Box<dyn Invariant>>,
 }
 
 impl Invariants {
-    pub fn new(setup: &Setup) -> Self {
+    pub(crate) fn new(setup: &Setup) -> Self {
         Self {
             all: vec![
                 Box::new(found_again::FoundAgain::default()),
@@ -69,12 +69,12 @@ impl Invariants {
         }
     }
 
-    pub fn arm(&mut self, terms: Terms) {
+    pub(crate) fn arm(&mut self, terms: Terms) {
         self.all.iter_mut().for_each(|invariant| invariant.arm(terms));
     }
 
     /// Judges the last event.
-    pub fn judge(&mut self, world: &World, happenings: &[Happening]) -> Result<(), Violation> {
+    pub(crate) fn judge(&mut self, world: &World, happenings: &[Happening]) -> Result<(), Violation> {
         for invariant in &mut self.all {
             happenings
                 .iter()

@@ -10,7 +10,7 @@ use crate::cloud::Mover;
 use crate::faults::Fault;
 use crate::world::{API_TIMEOUT, Happening, Setup, World};
 
-pub struct NoNeedlessMove {
+pub(crate) struct NoNeedlessMove {
     limit: Option<usize>,
     no_takeover: bool,
     moves: usize,
@@ -24,7 +24,7 @@ pub struct NoNeedlessMove {
 }
 
 impl NoNeedlessMove {
-    pub fn new(setup: &Setup) -> Self {
+    pub(crate) fn new(setup: &Setup) -> Self {
         Self {
             limit: None,
             no_takeover: false,

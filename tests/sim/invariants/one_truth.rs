@@ -17,14 +17,14 @@ enum Teacher {
     Api,
 }
 
-pub struct OneTruth {
+pub(crate) struct OneTruth {
     wrong: Vec<Option<(Time, Teacher)>>,
     by_metadata: Duration,
     by_api: Duration,
 }
 
 impl OneTruth {
-    pub fn new(setup: &Setup) -> Self {
+    pub(crate) fn new(setup: &Setup) -> Self {
         // Two local reads take up to 20 ms each, each word through a channel its delay.
         let slack = Duration::from_millis(60) + *setup.channel.end() * 2;
         Self {
@@ -49,9 +49,8 @@ impl Invariant for OneTruth {
                     && host.paused.is_none()
                     && world.cloud.holder() != Some(host.droplet)
             });
-            let api = matches!(world.cloud.api, Api::Up | Api::ReadOnly)
-                && host.token
-                && !world.network.public_cut[index];
+            let api =
+                matches!(world.cloud.api, Api::Up | Api::ReadOnly) && host.token && !world.network.public_cut[index];
             let teacher = believes.and_then(|agent| match (host.metadata, agent.metadata_said_mine) {
                 (true, true) => Some(Teacher::Metadata),
                 (true, false) | (false, _) if api => Some(Teacher::Api),

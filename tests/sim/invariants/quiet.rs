@@ -10,19 +10,19 @@ use super::{Duration, Invariant};
 use crate::world::{Happening, Setup, World};
 
 /// `digitalocean.calls_per_minute`.
-pub const CALLS_PER_MINUTE: u32 = 60;
+pub(crate) const CALLS_PER_MINUTE: u32 = 60;
 
-pub struct Quiet {
+pub(crate) struct Quiet {
     calls: Vec<VecDeque<Time>>,
 }
 
 impl Quiet {
-    pub fn new(setup: &Setup) -> Self {
+    pub(crate) fn new(setup: &Setup) -> Self {
         Self { calls: vec![VecDeque::new(); setup.hosts] }
     }
 }
 
-pub fn is_api_call(action: Action) -> bool {
+pub(crate) fn is_api_call(action: Action) -> bool {
     match action {
         Action::LookApi { .. } | Action::Assign | Action::Poll { .. } => true,
         Action::LookLocal | Action::Warm => false,
