@@ -186,6 +186,9 @@ impl Cloud {
         by: DropletId,
         action: Action,
     ) -> (Outcome, Option<(Duration, CloudActionId)>) {
+        if action == Action::LookLocal {
+            return (Outcome::Local { mine: self.metadata(now, by) }, None);
+        }
         let write = matches!(action, Action::Assign);
         match self.api {
             Api::Down => return (failed(FailureClass::Again, "503"), None),
@@ -196,8 +199,7 @@ impl Cloud {
             Api::Up | Api::ReadOnly => {}
         }
         match action {
-            Action::LookLocal => (Outcome::Local { mine: self.metadata(now, by) }, None),
-            Action::Warm => (Outcome::Warmed, None),
+            Action::LookLocal | Action::Warm => (Outcome::Warmed, None),
             Action::LookApi { .. } => (self.look(now, by), None),
             Action::Poll { action } => (Outcome::Progress(self.progress(action)), None),
             Action::Assign => {

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use haagent::proto::claim::event::{Action, Outcome};
 use haagent::proto::time::{Duration, Time};
 
 use crate::faults::Fault;
@@ -113,11 +114,11 @@ impl Run {
     }
 }
 
-/// Reads of metadata are most of what happens, and say nothing new.
+/// Reads of metadata are most of what happens; those that say "mine" say nothing new.
 fn is_news(happening: &Happening) -> bool {
-    use haagent::proto::claim::event::Action;
     match happening {
-        Happening::Called { action, .. } | Happening::Answered { action, .. } => *action != Action::LookLocal,
+        Happening::Called { action, .. } => *action != Action::LookLocal,
+        Happening::Answered { outcome, .. } => *outcome != Outcome::Local { mine: true },
         _ => true,
     }
 }

@@ -253,6 +253,8 @@ pub(crate) struct World {
     pub(crate) hosts: Vec<Host>,
     pub(crate) network: Network,
     pub(crate) cloud: Cloud,
+    /// All has healed: a foreign droplet lets go of the IP as soon as it has it.
+    healed: bool,
     happenings: Vec<Happening>,
     queue: BinaryHeap<Queued>,
     queued: u64,
@@ -294,6 +296,7 @@ impl World {
             network: Network::new(setup.hosts),
             hosts,
             cloud,
+            healed: false,
             happenings: Vec::new(),
             queue: BinaryHeap::new(),
             queued: 0,
@@ -378,6 +381,9 @@ impl World {
                     self.happenings.extend(moved.map(Happening::Moved));
                 } else {
                     self.happenings.push(Happening::Errored);
+                }
+                if self.healed {
+                    self.release_from_foreign();
                 }
             }
             Event::Request { host, run, ticket, action } => self.request(host, run, ticket, action),
@@ -911,6 +917,11 @@ impl World {
                 self.apply(&Fault::Healthy { host });
             }
         }
+        self.healed = true;
+        self.release_from_foreign();
+    }
+
+    fn release_from_foreign(&mut self) {
         if self.cloud.holder().is_some_and(|holder| self.cloud.is_foreign(holder)) {
             self.move_by_hand(Target::Nobody);
         }
