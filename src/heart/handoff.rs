@@ -1,21 +1,21 @@
 //! The two bounded channels between the heart and the rest of the agent, and the
 //! mark by which the heart knows that the rest is alive.
 //!
-//! Each channel is a preallocated ring with an `eventfd` that wakes the other side: no
+//! Each channel is a preallocated ring with a descriptor that wakes the other side: no
 //! lock is shared, so no task can hold up a heartbeat. When the ring towards the
 //! agent is full the news waits in the heart's own bounded backlog, in which the newest intent of
 //! a group replaces an older one; what does not fit there is dropped and counted.
 
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
 
 use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use tokio::io::unix::AsyncFd;
 
 use crate::proto::claim::event::{ClaimReport, Intent};
 use crate::proto::election::event::{Candidacy, Command, Refusal, Transition};
@@ -95,15 +95,17 @@ impl BrainMark {
     }
 }
 
-/// An `eventfd` that many may ring and one waits for.
+/// Wakes the heart: an `eventfd` that its poll loop waits for.
 #[derive(Clone, Debug)]
-struct Bell(Arc<EventFd>);
+pub(super) struct Bell(Arc<EventFd>);
+
+impl AsFd for Bell {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
 
 impl Bell {
-    fn new() -> io::Result<Self> {
-        Ok(Self(Arc::new(EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?)))
-    }
-
     fn ring(&self) {
         // EAGAIN means that it rings already.
         let _ = self.0.write(1);
@@ -114,9 +116,14 @@ impl Bell {
     }
 }
 
-impl AsFd for Bell {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+/// Wakes the agent: a byte in a socket of which tokio has the other end.
+#[derive(Debug)]
+struct Knock(UnixStream);
+
+impl Knock {
+    fn knock(&self) {
+        // A full socket means that the agent has not yet heard the last one.
+        let _ = (&self.0).write(&[1]);
     }
 }
 
@@ -148,7 +155,7 @@ impl Sender {
 #[derive(Debug)]
 pub struct News {
     ring: Receiver<FromHeart>,
-    bell: AsyncFd<Bell>,
+    knock: tokio::net::UnixStream,
 }
 
 impl News {
@@ -160,10 +167,9 @@ impl News {
                 Err(TryRecvError::Disconnected) => return None,
                 Err(TryRecvError::Empty) => {}
             }
-            let mut ready = self.bell.readable().await.ok()?;
-            ready.get_inner().hush();
-            ready.clear_ready();
-            // What was sent between the empty look and the hush is found by the next look.
+            self.knock.readable().await.ok()?;
+            while matches!(self.knock.try_read(&mut [0; 64]), Ok(1..)) {}
+            // What was sent between the empty look and this is found by the next look.
         }
     }
 }
@@ -175,7 +181,7 @@ pub(super) struct HeartEnd {
     inbox_bell: Bell,
     /// `None` only while it is dropped.
     outbox: Option<SyncSender<FromHeart>>,
-    outbox_bell: Bell,
+    knock: Knock,
     backlog: VecDeque<FromHeart>,
     dropped: u64,
     rung: bool,
@@ -208,8 +214,13 @@ impl HeartEnd {
     pub(super) fn finish_turn(&mut self) {
         self.flush();
         if std::mem::take(&mut self.rung) {
-            self.outbox_bell.ring();
+            self.knock.knock();
         }
+    }
+
+    /// What to wait for beside the sockets.
+    pub(super) fn bell(&self) -> Bell {
+        self.inbox_bell.clone()
     }
 
     pub(super) fn dropped(&self) -> u64 {
@@ -251,13 +262,7 @@ impl Drop for HeartEnd {
     /// The agent must see that the heart is gone, whatever ended it.
     fn drop(&mut self) {
         self.outbox = None;
-        self.outbox_bell.ring();
-    }
-}
-
-impl AsFd for HeartEnd {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.inbox_bell.as_fd()
+        self.knock.knock();
     }
 }
 
@@ -265,16 +270,19 @@ impl AsFd for HeartEnd {
 pub(super) fn channels() -> io::Result<(Sender, News, HeartEnd)> {
     let (to, inbox) = sync_channel(RING);
     let (outbox, from) = sync_channel(RING);
-    let (inbox_bell, outbox_bell) = (Bell::new()?, Bell::new()?);
+    let inbox_bell = Bell(Arc::new(EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?));
+    let (knock, heard) = UnixStream::pair()?;
+    knock.set_nonblocking(true)?;
+    heard.set_nonblocking(true)?;
     let heart = HeartEnd {
         inbox,
         inbox_bell: inbox_bell.clone(),
         outbox: Some(outbox),
-        outbox_bell: outbox_bell.clone(),
+        knock: Knock(knock),
         backlog: VecDeque::with_capacity(BACKLOG),
         dropped: 0,
         rung: false,
     };
-    let news = News { ring: from, bell: AsyncFd::new(outbox_bell)? };
+    let news = News { ring: from, knock: tokio::net::UnixStream::from_std(heard)? };
     Ok((Sender { ring: to, bell: inbox_bell }, news, heart))
 }

@@ -115,7 +115,9 @@ fn connected(local: SocketAddrV4, peer: SocketAddrV4) -> io::Result<Socket> {
 fn explain(local: SocketAddrV4, source: io::Error) -> OpenError {
     let hint = match source.kind() {
         io::ErrorKind::AddrInUse => ": another haagent has it; stop that one, or choose another heartbeat.port",
-        io::ErrorKind::AddrNotAvailable => ": no interface of this host has that address; compare node.address with `ip address`",
+        io::ErrorKind::AddrNotAvailable => {
+            ": no interface of this host has that address; compare node.address with `ip address`"
+        }
         _ => "",
     };
     OpenError { local, hint, source }

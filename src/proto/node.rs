@@ -45,6 +45,8 @@ pub enum Input<'a> {
     Command { group: GroupIndex, command: Command },
     /// This node's newest bulletin, passed on as it is.
     Bulletin { bytes: &'a [u8] },
+    /// The agent stops: say goodbye in every group and name successors (rule 5).
+    Resign,
     /// The rest of the agent gives no sign of life.
     BrainStale,
     /// Every queued datagram was read, or a deadline passed: evaluate the rules.
@@ -210,6 +212,16 @@ enum Pending {
     Election { group: GroupIndex, output: event::Output },
 }
 
+/// What is put out next; its bytes are in the node's own memory.
+enum Ready {
+    Datagram { peer: PeerIndex, length: usize },
+    Bulletin { peer: PeerIndex },
+    Persist,
+    Transition(GroupIndex, Transition),
+    Intent(GroupIndex, Intent),
+    Answer(GroupIndex, Command, Result<(), Refusal>),
+}
+
 /// All elections and links of one host.
 #[derive(Debug)]
 pub struct Node {
@@ -282,7 +294,9 @@ impl Node {
         }
         match input {
             Input::Datagram { peer, stamp, bytes } => self.receive(now, peer, stamp.min(now), bytes),
-            Input::PortUnreachable { peer } => self.tell_groups_of(now, peer, |peer| event::Input::PortUnreachable { peer }),
+            Input::PortUnreachable { peer } => {
+                self.tell_groups_of(now, peer, |peer| event::Input::PortUnreachable { peer })
+            }
             Input::Candidacy { group, candidacy } => self.election(now, group, event::Input::Candidacy(candidacy)),
             Input::Claim { group, report } => self.election(now, group, event::Input::Claim(report)),
             Input::Command { group, command } => self.election(now, group, event::Input::Command(command)),
@@ -292,6 +306,7 @@ impl Node {
                 let _ = self.bulletin.publish(bytes);
                 self.plan_bulletin(now);
             }
+            Input::Resign => self.each_election(now, |_| event::Input::Command(Command::Resign)),
             Input::BrainStale => {
                 self.each_election(now, |_| event::Input::BrainStale);
                 self.silent_from = Some(now + THIRD);
@@ -305,46 +320,54 @@ impl Node {
 
     /// What to do; drain after each input.
     pub fn poll_output(&mut self) -> Option<Output<'_>> {
+        Some(match self.next_ready()? {
+            Ready::Datagram { peer, length } => {
+                Output::Transmit { peer, datagram: self.datagram.get(..length).unwrap_or_default() }
+            }
+            Ready::Bulletin { peer } => {
+                let bytes = self.peers.get(peer.0).and_then(|peer| peer.bulletin.whole());
+                Output::Bulletin { peer, bytes: bytes.unwrap_or_default() }
+            }
+            Ready::Persist => Output::Persist,
+            Ready::Transition(group, transition) => Output::Transition { group, transition },
+            Ready::Intent(group, intent) => Output::Intent { group, intent },
+            Ready::Answer(group, command, result) => Output::Answer { group, command, result },
+        })
+    }
+
+    fn next_ready(&mut self) -> Option<Ready> {
         loop {
-            let output = match self.pending.pop_front()? {
+            return Some(match self.pending.pop_front()? {
                 Pending::Heartbeat { peer, ask, first } => {
-                    let length = self.encode(peer, ask, first);
-                    self.sent += 1;
-                    Output::Transmit { peer, datagram: self.datagram.get(..length)? }
+                    Ready::Datagram { peer, length: self.encode(peer, ask, first) }
                 }
-                Pending::Part { peer } => {
-                    let Some(length) = self.encode_part(peer) else { continue };
-                    self.sent += 1;
-                    Output::Transmit { peer, datagram: self.datagram.get(..length)? }
-                }
+                Pending::Part { peer } => match self.encode_part(peer) {
+                    Some(length) => Ready::Datagram { peer, length },
+                    None => continue,
+                },
                 Pending::PartSent => {
                     self.bulletin.sent();
                     self.plan_bulletin(self.seen + PART_GAP);
                     continue;
                 }
-                Pending::PeersBulletin { peer } => match self.peers.get(peer.0).and_then(|peer| peer.bulletin.whole()) {
-                    Some(bytes) => Output::Bulletin { peer, bytes },
-                    None => continue,
-                },
-                Pending::Persist => Output::Persist,
+                Pending::PeersBulletin { peer } => Ready::Bulletin { peer },
+                Pending::Persist => Ready::Persist,
                 Pending::Election { group, output } => match output {
-                    event::Output::Transition(transition) => Output::Transition { group, transition },
-                    event::Output::Intent(intent) => Output::Intent { group, intent },
-                    event::Output::Persist => Output::Persist,
-                    event::Output::Answer { command, result } => Output::Answer { group, command, result },
+                    event::Output::Transition(transition) => Ready::Transition(group, transition),
+                    event::Output::Intent(intent) => Ready::Intent(group, intent),
+                    event::Output::Answer { command, result } => Ready::Answer(group, command, result),
+                    event::Output::Persist => Ready::Persist,
                     event::Output::Advertise => {
                         self.advertise();
                         continue;
                     }
                     event::Output::Ask { peer } => {
-                        if let Some(peer) = self.index(peer) {
-                            self.pending.push_back(Pending::Heartbeat { peer, ask: true, first: 0 });
-                        }
+                        let peer = self.index(peer);
+                        self.pending.extend(peer.map(|peer| Pending::Heartbeat { peer, ask: true, first: 0 }));
                         continue;
                     }
                 },
-            };
-            return Some(output);
+            });
         }
     }
 
@@ -436,8 +459,7 @@ impl Node {
             }
         };
         peer.counts.accepted += 1;
-        let answer =
-            message.header.ask && peer.answered_at.is_none_or(|at| now - at >= self.params.interval / 10);
+        let answer = message.header.ask && peer.answered_at.is_none_or(|at| now - at >= self.params.interval / 10);
         if answer || accepted.new_boot {
             // A new run must hear its own echo soon: until then it may cause nothing.
             peer.answered_at = Some(now);
@@ -555,6 +577,7 @@ impl Node {
     fn encode(&mut self, index: PeerIndex, ask: bool, first: usize) -> usize {
         let Some(peer) = self.peers.get_mut(index.0) else { return 0 };
         let header = peer.link.next_header(self.seen, ask);
+        self.sent = self.sent.saturating_add(1);
         let mut encoder = Encoder::new(&mut self.datagram, &header);
         for (place, group) in self.groups.iter().enumerate().skip(first) {
             if group.peers.contains(&index) && !encoder.group(&group.election.report(self.seen)) {
@@ -569,6 +592,7 @@ impl Node {
         let peer = self.peers.get_mut(index.0)?;
         let part = self.bulletin.part(self.seen)?;
         let header = peer.link.next_header(self.seen, false);
+        self.sent = self.sent.saturating_add(1);
         let mut encoder = Encoder::new(&mut self.datagram, &header);
         encoder.bulletin(&part);
         Some(encoder.seal(&self.keys, Route { from: self.params.own, to: peer.address }).len())

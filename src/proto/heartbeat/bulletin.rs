@@ -306,6 +306,12 @@ impl BulletinAssembler {
         self.under_way = Some(under_way);
         under_way.whole().then(|| self.text.bytes())
     }
+
+    /// The bulletin, while the newest one that was begun is whole.
+    #[must_use]
+    pub fn whole(&self) -> Option<&[u8]> {
+        self.under_way.filter(UnderWay::whole).map(|_| self.text.bytes())
+    }
 }
 
 #[cfg(test)]

@@ -32,12 +32,13 @@ pub struct Header {
     pub interval: Duration,
     /// Answer at once: the sender misses the receiver's heartbeat (rule 4).
     pub ask: bool,
-    /// What the sender last accepted from the receiver; `None` until there was something.
+    /// The last datagram that the sender got from the receiver; `None` until there was one.
     pub echo: Option<Echo>,
 }
 
-/// The last datagram that the sender accepted from the receiver: gives liveness in
-/// both directions, round-trip time, and replay protection without clocks.
+/// The last datagram that the sender got from the receiver: gives liveness in both
+/// directions, round-trip time, and replay protection without clocks. It may be of a
+/// run that the sender does not accept yet (see [`crate::proto::link`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Echo {
     /// The receiver's run, as the sender knows it.
