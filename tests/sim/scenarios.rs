@@ -640,8 +640,10 @@ fn two_sick_at_once_move_nothing() {
     told(two, |s| {
         s.settle()?;
         s.at_most(0);
-        s.fault(Fault::Sick { host: A })?;
+        // The backup's word must be on its way first: who is offered to at once goes at once.
         s.fault(Fault::Sick { host: B })?;
+        s.pass(Duration::from_millis(20))?;
+        s.fault(Fault::Sick { host: A })?;
         s.pass(Duration::from_millis(400))?;
         s.expect("A is sick", !s.run.world.hosts[A].healthy)?;
         // Whoever recovers first is the better one from then on.

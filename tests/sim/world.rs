@@ -14,7 +14,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use haagent::proto::claim::event::{Action, ClaimReport, CloudActionId, FailureClass, Holder, Intent, Outcome, Ticket};
-use haagent::proto::claim::{Reconciler, event as claim};
+use haagent::proto::claim::{Reconciler, STALE_READ, event as claim};
 use haagent::proto::election::event::{Candidacy, Command, Refusal, Transition};
 use haagent::proto::heartbeat::NodeState;
 use haagent::proto::ids::DropletId;
@@ -151,6 +151,8 @@ pub(crate) struct Agent {
     pub(crate) report: ClaimReport,
     /// When it was last master, if it was.
     pub(crate) was_master: Option<Time>,
+    /// An own assign was last known to have ended well.
+    pub(crate) landed: Option<Time>,
     /// Metadata has said "mine" since the hold began, or since the last assign in it.
     pub(crate) metadata_said_mine: bool,
     inbox: VecDeque<(Time, PeerIndex, Rc<[u8]>)>,
@@ -417,8 +419,13 @@ impl World {
                 let outcome = self.planted_outcome(outcome);
                 let Some(agent) = &mut self.hosts[host].agent else { return };
                 let Some(action) = agent.calls.remove(&ticket) else { return };
-                if matches!(outcome, Outcome::Local { mine: true }) {
-                    agent.metadata_said_mine = true;
+                if let Outcome::Local { mine } = outcome {
+                    let lagging = agent.landed.is_some_and(|landed| self.now - landed <= STALE_READ);
+                    // "Not mine" within S of a landing is the lag, and makes the service a doubtful witness.
+                    agent.metadata_said_mine = mine || (agent.metadata_said_mine && !lagging);
+                }
+                if ends_well(&outcome) {
+                    agent.landed = Some(self.now);
                 }
                 self.happenings.push(Happening::Answered { host, action, outcome: outcome.clone() });
                 self.brain(host, claim::Input::Done { ticket, outcome });
@@ -507,6 +514,7 @@ impl World {
             intent: Intent::Yield,
             report: ClaimReport::default(),
             was_master: None,
+            landed: None,
             metadata_said_mine: false,
             inbox: VecDeque::new(),
             words: VecDeque::new(),
@@ -750,6 +758,7 @@ impl World {
             (Some(Bug::TakesForeignForNobody), Outcome::Api { holder: Holder::Foreign(_), locked }) => {
                 Outcome::Api { holder: Holder::Nobody, locked }
             }
+            (Some(Bug::IgnoresLock), Outcome::Api { holder, .. }) => Outcome::Api { holder, locked: false },
             (_, outcome) => outcome,
         }
     }
@@ -925,6 +934,15 @@ impl World {
         if self.cloud.holder().is_some_and(|holder| self.cloud.is_foreign(holder)) {
             self.move_by_hand(Target::Nobody);
         }
+    }
+}
+
+/// The answer says that an own assign has worked.
+fn ends_well(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Progress(progress) => *progress == claim::Progress::Completed,
+        Outcome::Failed(failure) => failure.class == FailureClass::AlreadyAssigned,
+        Outcome::Local { .. } | Outcome::Api { .. } | Outcome::Warmed | Outcome::Accepted { .. } => false,
     }
 }
 

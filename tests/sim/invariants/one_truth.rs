@@ -2,6 +2,7 @@
 //! longer than one verify interval plus the lag of metadata, and the second read
 //! `I` later that rule 13 asks for.
 
+use haagent::proto::claim::STALE_READ;
 use haagent::proto::claim::event::ClaimState;
 use haagent::proto::time::Time;
 
@@ -13,7 +14,8 @@ use crate::world::{API_TIMEOUT, Setup, World};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Teacher {
     Metadata,
-    /// Metadata never said "mine" in this hold, or is down: only the API counts (rule 13).
+    /// Metadata never said "mine" in this hold, said "not mine" within `S` of a landing
+    /// (the lag), or is down: only the API counts (rule 13).
     Api,
 }
 
@@ -51,11 +53,14 @@ impl Invariant for OneTruth {
             });
             let api =
                 matches!(world.cloud.api, Api::Up | Api::ReadOnly) && host.token && !world.network.public_cut[index];
-            let teacher = believes.and_then(|agent| match (host.metadata, agent.metadata_said_mine) {
-                (true, true) => Some(Teacher::Metadata),
-                (true, false) | (false, _) if api => Some(Teacher::Api),
-                // Nothing answers: still Held, "unverified" (fail static).
-                _ => None,
+            let teacher = believes.and_then(|agent| {
+                let lagging = agent.landed.is_some_and(|landed| world.now - landed <= STALE_READ);
+                if host.metadata && agent.metadata_said_mine && !lagging {
+                    Some(Teacher::Metadata)
+                } else {
+                    // Nothing answers: still Held, "unverified" (fail static).
+                    api.then_some(Teacher::Api)
+                }
             });
             let Some(teacher) = teacher else {
                 self.wrong[index] = None;
