@@ -1,3 +1,7 @@
 //! The `haagent` program: everything is in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(haagent::cli::main(std::env::args_os()))
+}

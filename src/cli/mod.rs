@@ -1,1 +1,191 @@
 //! The command line: arguments -> command, one file each.
+//!
+//! Data goes to stdout, complaints to stderr. A reader that goes away (`| head`)
+//! is no error. Usage errors exit with 3: 2 would be "critical" to a monitoring system.
+
+use std::ffi::OsString;
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::error::ErrorKind;
+use clap::{Args, Parser, Subcommand};
+
+use crate::proto::ids::GroupName;
+use crate::view::render::Style;
+
+mod drain;
+mod failover;
+mod history;
+mod restart;
+mod resume;
+pub mod run;
+mod status;
+mod talk;
+mod wait;
+
+/// Where the configuration lies if nothing else is said.
+pub const CONFIG_FILE: &str = "/etc/haagent/haagent.toml";
+
+/// Exit codes, as the contract has them.
+mod exit {
+    /// Done, reached, ok.
+    pub(super) const OK: u8 = 0;
+    /// Refused, failed, timed out.
+    pub(super) const REFUSED: u8 = 1;
+    /// Begun, and not finished in time.
+    pub(super) const BEGUN: u8 = 2;
+    /// Usage error, or the agent cannot be asked.
+    pub(super) const CANNOT_ASK: u8 = 3;
+}
+
+const ACT_EXIT_CODES: &str = "Exit codes: 0 done, or already so; 1 refused or failed, all is as before; \
+2 begun and not finished in --timeout; 3 usage error, or the agent cannot be asked.";
+
+#[derive(Debug, Parser)]
+#[command(name = "haagent", version, about = "Keeps a reserved IP on a server that works")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Arguments),
+    Status(status::Arguments),
+    History(history::Arguments),
+    Wait(wait::Arguments),
+    Drain(drain::Arguments),
+    Resume(resume::Arguments),
+    Failover(failover::Arguments),
+    Restart(restart::Arguments),
+}
+
+#[derive(Debug, Args)]
+struct ConfigOption {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", default_value = CONFIG_FILE)]
+    config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct GroupOption {
+    /// The group; the only one if not given
+    #[arg(long, value_name = "NAME", value_parser = GroupName::new)]
+    group: Option<GroupName>,
+}
+
+#[derive(Debug, Args)]
+struct ReasonOption {
+    /// Why; shown by status and history on every node
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| format!("{error}; write a number with a unit: 90s, 5m, 2h, 1d"))
+}
+
+/// Where a command reads and writes; tests give it their own.
+struct Terminal<'a> {
+    out: &'a mut dyn Write,
+    complaints: &'a mut dyn Write,
+    answers: &'a mut dyn BufRead,
+    /// Somebody is there to be asked.
+    interactive: bool,
+    style: Style,
+}
+
+impl Terminal<'_> {
+    /// Prints data. What nobody can read is not an error; that it could not be
+    /// written (a full disk) is.
+    fn print(&mut self, text: &str) -> io::Result<()> {
+        match self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            written => written,
+        }
+    }
+
+    /// Prints `text` and exits with `code`, or says that it cannot.
+    fn finish(&mut self, text: &str, code: u8) -> u8 {
+        match self.print(text) {
+            Ok(()) => code,
+            Err(error) => {
+                self.complain(&format!("haagent: cannot write to the standard output: {error}"));
+                exit::CANNOT_ASK
+            }
+        }
+    }
+
+    /// Says something to the person. There is nobody left to tell if that fails.
+    fn complain(&mut self, text: &str) {
+        drop(writeln!(self.complaints, "{text}"));
+    }
+
+    /// Asks for a yes. Where nobody can be asked (a script), it is one.
+    fn confirm(&mut self, question: &str, yes: bool) -> bool {
+        if yes || !self.interactive {
+            return true;
+        }
+        drop(write!(self.complaints, "{question} [y/N] ").and_then(|()| self.complaints.flush()));
+        let mut answer = String::new();
+        let read = self.answers.read_line(&mut answer).is_ok();
+        let agreed = read && matches!(answer.trim(), "y" | "Y" | "yes");
+        if !agreed {
+            self.complain("nothing was done");
+        }
+        agreed
+    }
+}
+
+/// Runs the command that the arguments (the program's name first) ask for. The exit code.
+#[must_use]
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let (mut out, mut complaints) = (io::stdout(), io::stderr());
+    let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let style = Style { colour: out.is_terminal() && !no_colour };
+    // Not locked: the agent's log writer is a thread of its own and needs stderr.
+    let mut terminal = Terminal {
+        out: &mut out,
+        complaints: &mut complaints,
+        answers: &mut io::stdin().lock(),
+        interactive: io::stdin().is_terminal(),
+        style,
+    };
+    match parse(arguments, &mut terminal) {
+        Ok(command) => dispatch(command, &mut terminal),
+        Err(code) => code,
+    }
+}
+
+fn parse(arguments: impl IntoIterator<Item = OsString>, terminal: &mut Terminal<'_>) -> Result<Command, u8> {
+    Arguments::try_parse_from(arguments).map(|arguments| arguments.command).map_err(|error| {
+        let text = error.render();
+        match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion if terminal.style.colour => {
+                terminal.finish(&text.ansi().to_string(), exit::OK)
+            }
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => terminal.finish(&text.to_string(), exit::OK),
+            _ => {
+                terminal.complain(text.to_string().trim_end());
+                exit::CANNOT_ASK
+            }
+        }
+    })
+}
+
+fn dispatch(command: Command, terminal: &mut Terminal<'_>) -> u8 {
+    match command {
+        Command::Run(arguments) => run::run(arguments),
+        Command::Status(arguments) => status::run(arguments, terminal),
+        Command::History(arguments) => history::run(arguments, terminal),
+        Command::Wait(arguments) => wait::run(&arguments, terminal),
+        Command::Drain(arguments) => drain::run(arguments, terminal),
+        Command::Resume(arguments) => resume::run(arguments, terminal),
+        Command::Failover(arguments) => failover::run(&arguments, terminal),
+        Command::Restart(arguments) => restart::run(arguments, terminal),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,128 @@
-//! (to come)
+//! The command line's side of the control socket. No daemon, no answer: nothing
+//! that was true a while ago is ever shown.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+
+use super::wire::{ANSWER_BYTES, Envelope, Line, Request, Response};
+
+/// How long the agent may take for the first answer, beside the time that the request grants.
+/// Longer than the agent's own limit, so that its words are heard rather than ours.
+const ANSWER_WITHIN: Duration = Duration::from_secs(15);
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody listens.
+    #[error("no agent answers on {}: it does not run on this host; to start it: systemctl start haagent", .0.display())]
+    NotRunning(PathBuf),
+    /// This user may not connect.
+    #[error("this user may not open {}: use sudo, or join the group haagent", .0.display())]
+    Permission(PathBuf),
+    /// The agent does not answer.
+    #[error("the agent on {} did not answer within {} s: see journalctl -u haagent", .path.display(), .within.as_secs())]
+    Timeout {
+        /// The socket.
+        path: PathBuf,
+        /// How long was waited.
+        within: Duration,
+    },
+    /// The agent ended or broke off before its answer did.
+    #[error("the agent on {} broke off before it answered: see journalctl -u haagent", .0.display())]
+    BrokeOff(PathBuf),
+    /// Something else listens, or an agent of another version.
+    #[error("what came from {} is no answer: is it the socket of a haagent of this version?", .path.display())]
+    NoAnswer {
+        /// The socket.
+        path: PathBuf,
+        /// Why, where JSON says so.
+        #[source]
+        cause: Option<serde_json::Error>,
+    },
+    /// Anything else.
+    #[error("cannot ask the agent on {}", .path.display())]
+    Io {
+        /// The socket.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+}
+
+/// Asks, and waits for the answer. `progress` is called with what the agent waits for.
+///
+/// # Errors
+/// See [`ClientError`].
+pub async fn ask(socket: &Path, envelope: &Envelope, progress: impl FnMut(&str)) -> Result<Response, ClientError> {
+    ask_within(socket, envelope, envelope.request.patience() + ANSWER_WITHIN, progress).await
+}
+
+async fn ask_within(
+    socket: &Path,
+    envelope: &Envelope,
+    within: Duration,
+    progress: impl FnMut(&str),
+) -> Result<Response, ClientError> {
+    timeout(within, conversation(socket, envelope, progress))
+        .await
+        .unwrap_or_else(|_| Err(ClientError::Timeout { path: socket.to_owned(), within }))
+}
+
+async fn conversation(
+    socket: &Path,
+    envelope: &Envelope,
+    mut progress: impl FnMut(&str),
+) -> Result<Response, ClientError> {
+    let path = || socket.to_owned();
+    let stream = UnixStream::connect(socket).await.map_err(|cause| match cause.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ClientError::NotRunning(path()),
+        io::ErrorKind::PermissionDenied => ClientError::Permission(path()),
+        _ => ClientError::Io { path: path(), cause },
+    })?;
+    let (read, mut write) = stream.into_split();
+    // An agent that is busy answers and closes before it has read: its answer counts, not our broken pipe.
+    drop(write.write_all(envelope.to_line().as_bytes()).await);
+
+    let mut read = BufReader::new(read);
+    loop {
+        let line = answer_line(&mut read).await.map_err(|cause| match cause {
+            AnswerError::Ended => ClientError::BrokeOff(path()),
+            AnswerError::TooLong => ClientError::NoAnswer { path: path(), cause: None },
+        })?;
+        match serde_json::from_slice(&line) {
+            Ok(Line::Progress { progress: words }) => progress(&words),
+            Ok(Line::Answer(response)) => return Ok(response),
+            Err(cause) => return Err(ClientError::NoAnswer { path: path(), cause: Some(cause) }),
+        }
+    }
+}
+
+enum AnswerError {
+    Ended,
+    TooLong,
+}
+
+async fn answer_line(read: &mut (impl AsyncBufRead + Unpin)) -> Result<Vec<u8>, AnswerError> {
+    let mut line = Vec::new();
+    let most = u64::try_from(ANSWER_BYTES).unwrap_or(u64::MAX);
+    match read.take(most).read_until(b'\n', &mut line).await {
+        Ok(_) if line.last() == Some(&b'\n') => Ok(line),
+        Ok(_) if line.len() >= ANSWER_BYTES => Err(AnswerError::TooLong),
+        Ok(_) | Err(_) => Err(AnswerError::Ended),
+    }
+}
+
+/// The envelope of a request from this process: with the person behind `sudo`, if there is one.
+#[must_use]
+pub fn envelope(request: Request) -> Envelope {
+    Envelope { request, sudo_user: std::env::var("SUDO_USER").ok() }
+}
+
+#[cfg(test)]
+mod tests;

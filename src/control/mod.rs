@@ -1,5 +1,6 @@
-//! The control socket.
+//! The control socket: how the command line asks the agent, and the agent answers.
 
 pub mod client;
 pub mod server;
+pub mod wait;
 pub mod wire;

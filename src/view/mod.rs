@@ -1,5 +1,7 @@
 //! The one snapshot, and its clothes: for people, for programs, across restarts.
 
 pub mod history;
+pub mod judge;
 pub mod render;
 pub mod status;
+pub mod words;

@@ -1,1 +1,442 @@
-//! (to come)
+//! The snapshot for people: 80 columns, the answers in the order in which an
+//! operator asks, ages with units, and a word beside each colour.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use super::judge::{drain_of, peer_name};
+use super::status::{
+    Act, ActKind, Check, Claim, ClaimHolder, Group, GroupFacts, Move, Peer, Presence, Severity, Stamp, State, Status,
+};
+use super::words;
+use crate::proto::claim::event::ClaimState;
+use crate::proto::ids::NodeName;
+
+const WIDTH: usize = 80;
+/// Where what follows a label begins.
+const INDENT: usize = 12;
+/// The longest word in the column of states: "drained".
+const STATE: usize = 7;
+
+/// Whether to colour: only on a terminal, and not where `NO_COLOR` is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Style {
+    /// Colour the words that matter.
+    pub colour: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Paint {
+    Good,
+    Doubt,
+    Bad,
+    Strong,
+}
+
+impl Style {
+    /// No colour: for pipes, files and tests.
+    pub const PLAIN: Self = Self { colour: false };
+
+    /// The word that the eye should find.
+    pub(super) fn strong(self, text: &str) -> String {
+        self.paint(Paint::Strong, text)
+    }
+
+    fn paint(self, paint: Paint, text: &str) -> String {
+        let code = match paint {
+            Paint::Good => "32",
+            Paint::Doubt => "33",
+            Paint::Bad => "31",
+            Paint::Strong => "1",
+        };
+        if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
+/// The whole snapshot.
+#[must_use]
+pub fn status(status: &Status, style: Style) -> String {
+    let mut page = Page::default();
+    let up = age(Duration::from_millis(status.uptime_ms));
+    page.line(&format!("haagent {} on {}, up {up}", clean(&status.version), status.node));
+    for group in &status.groups {
+        page.line("");
+        one_group(&mut page, status, group, style);
+    }
+    if status.groups.is_empty() {
+        page.line("");
+        page.line("no group is configured");
+    }
+
+    page.line("");
+    let problems = status.warnings.iter().chain(&status.config.error);
+    for problem in problems {
+        page.item("warning", &style.paint(Paint::Doubt, &clean(problem)));
+    }
+    let loaded = age(status.at.since(status.config.loaded));
+    page.item("config", &format!("{}, read {loaded} ago", clean(&status.config.file)));
+    page.item("heart", &clean(&status.scheduling));
+    if status.log_lines_dropped > 0 {
+        page.item("log", &format!("{} lines dropped: the journal did not take them", status.log_lines_dropped));
+    }
+    page.text
+}
+
+fn one_group(page: &mut Page, status: &Status, group: &Group, style: Style) {
+    let facts = &group.facts;
+    let verdict = match group.verdict.severity {
+        Severity::Ok => style.paint(Paint::Good, "OK"),
+        Severity::Warning => style.paint(Paint::Doubt, "WARNING"),
+        Severity::Critical => style.paint(Paint::Bad, "CRITICAL"),
+        Severity::Unknown => style.paint(Paint::Bad, "UNKNOWN"),
+    };
+    page.line(&format!("group {}: {verdict}", style.paint(Paint::Strong, facts.name.as_str())));
+    address(page, status, group, style);
+    page.item("master", &master(status, facts));
+    failover(page, group, style);
+    for concern in group.verdict.concerns.iter().filter(|concern| !group.verdict.blocked_by.contains(concern)) {
+        page.item("problem", &clean(concern));
+    }
+
+    let names = facts.peers.iter().map(|peer| peer_name(peer).len());
+    let width = names.chain([status.node.as_str().len()]).max().unwrap_or(0);
+    page.item_at("nodes", &this_node(status, facts, width, style), width + 2);
+    for peer in &facts.peers {
+        page.item_at("", &other_node(status, facts, peer, width, style), width + 2);
+    }
+
+    let width = facts.checks.iter().map(|check| check.name.chars().count()).max().unwrap_or(0);
+    for (place, one) in facts.checks.iter().enumerate() {
+        let label = if place == 0 { "checks" } else { "" };
+        page.item_at(label, &check(status.at, one, width, style), width + 2);
+    }
+    for one in &facts.acts {
+        page.item("in force", &act(status.at, one, style));
+    }
+    if let Some(last) = &facts.last_move {
+        page.item("last move", &last_move(status.at, last));
+        let steps = steps(last);
+        if !steps.is_empty() {
+            page.item("", &steps);
+        }
+    }
+}
+
+fn address(page: &mut Page, status: &Status, group: &Group, style: Style) {
+    let served = match group.verdict.served {
+        Some(true) => style.paint(Paint::Good, "SERVED"),
+        Some(false) => style.paint(Paint::Bad, "NOT SERVED"),
+        None => style.paint(Paint::Bad, "NOT KNOWN TO SERVE"),
+    };
+    if group.facts.claims.is_empty() {
+        page.item("address", &format!("{served}: this group has no claim"));
+    }
+    for claim in &group.facts.claims {
+        page.item("address", &format!("{served}: {}", claim_words(status, claim)));
+    }
+}
+
+fn claim_words(status: &Status, claim: &Claim) -> String {
+    let address = claim.address.as_deref().map_or_else(|| "an address not yet discovered".to_owned(), clean);
+    let holder = match &claim.holder {
+        Some(ClaimHolder::Node(name)) if *name == status.node => format!("is on {name} (this node)"),
+        Some(ClaimHolder::Node(name)) => format!("is on {name}"),
+        Some(ClaimHolder::Droplet(id)) => format!("is on droplet {id}, no member"),
+        Some(ClaimHolder::Nobody) => "is assigned to nobody".to_owned(),
+        None => "has an unknown holder".to_owned(),
+    };
+    let word = match (claim.word, claim.verified_ms_ago) {
+        (Some(word), Some(ms)) => format!("; {word} said so {} ago", age(Duration::from_millis(ms))),
+        (Some(word), None) => format!("; {word} said so, not verified since the takeover"),
+        (None, _) => String::new(),
+    };
+    let state = match claim.state {
+        ClaimState::Idle => String::new(),
+        ClaimState::Claiming | ClaimState::Held | ClaimState::Lost | ClaimState::Failing => {
+            format!("; claim here: {}", words::claim(claim.state))
+        }
+    };
+    format!("{address} {holder}{word}{state}")
+}
+
+fn master(status: &Status, facts: &GroupFacts) -> String {
+    let Some(master) = &facts.master else {
+        let why = facts.evidence.as_ref().unwrap_or(&facts.reason);
+        return format!("nobody; this node is {}: {}", words::state(facts.state), clean(why));
+    };
+    let whose = if *master == status.node { " (this node)" } else { "" };
+    let since = facts.master_since.map(|since| format!(" for {}", age(status.at.since(since)))).unwrap_or_default();
+    let reason = facts.master_reason.as_deref().map(|reason| format!(": {}", clean(reason))).unwrap_or_default();
+    format!("{master}{whose}{since}, term {}{reason}", facts.term)
+}
+
+fn failover(page: &mut Page, group: &Group, style: Style) {
+    let answer = match group.verdict.failover_ready {
+        Some(true) => style.paint(Paint::Good, "would work"),
+        Some(false) => style.paint(Paint::Bad, "WOULD NOT WORK"),
+        None => style.paint(Paint::Doubt, "not known to work"),
+    };
+    let mut blocks = group.verdict.blocked_by.iter().map(|block| clean(block));
+    match blocks.next() {
+        Some(first) => page.item("failover", &format!("{answer}: {first}")),
+        None => page.item("failover", &format!("{answer}, to {}", clean(&group.verdict.successors.join(" or ")))),
+    }
+    for block in blocks {
+        page.item("", &block);
+    }
+}
+
+fn this_node(status: &Status, facts: &GroupFacts, width: usize, style: Style) -> String {
+    let mut line = format!("{:width$}  {}  this node", status.node, state(facts, &status.node, facts.state, style));
+    let _ = write!(line, "  {}", readiness(facts.ready, facts.witness, style));
+    let _ = write!(line, "  priority {}", facts.effective_priority);
+    if facts.effective_priority != facts.priority {
+        let _ = write!(line, " (of {})", facts.priority);
+    }
+    let _ = write!(line, "  v{}", clean(&status.version));
+    detail(&mut line, facts.ready, facts.detail.as_deref());
+    line
+}
+
+fn other_node(status: &Status, facts: &GroupFacts, peer: &Peer, width: usize, style: Style) -> String {
+    let mut line = format!("{:width$}  ", peer_name(peer));
+    // What a peer said before it fell silent is no longer known to be true.
+    match (peer.state, &peer.node) {
+        (Some(one), Some(node)) if peer.presence == Presence::Heard => line.push_str(&state(facts, node, one, style)),
+        _ => line.push_str(&format!("{:STATE$}", "?")),
+    }
+    let heard = peer.heard_ms_ago.map(|ms| age(Duration::from_millis(ms)));
+    let heard = match (peer.presence, heard) {
+        (Presence::Heard, Some(heard)) => format!("heard {heard} ago"),
+        (Presence::Heard, None) => "heard".to_owned(),
+        (Presence::Silent, heard) => {
+            let silence = heard.map(|heard| format!(" for {heard}")).unwrap_or_default();
+            format!("{}{silence}", style.paint(Paint::Bad, "SILENT"))
+        }
+        (Presence::Left, heard) => {
+            let left = heard.map(|heard| format!(" {heard} ago")).unwrap_or_default();
+            format!("{}{left}", style.paint(Paint::Doubt, "left"))
+        }
+        (Presence::Never, _) => style.paint(Paint::Bad, "never heard"),
+    };
+    let _ = write!(line, "  {heard}");
+    if peer.key_differs {
+        let _ = write!(line, "  {}", style.paint(Paint::Bad, "KEY DIFFERS"));
+    }
+    if peer.presence != Presence::Heard {
+        return line;
+    }
+    if let Some(loss) = peer.loss {
+        let _ = write!(line, "  loss {:.1} %", loss * 100.0);
+    }
+    if let Some(rtt) = peer.rtt_us {
+        let _ = write!(line, "  rtt {}", round_trip(rtt));
+    }
+    if peer.hears_us == Some(false) {
+        let _ = write!(line, "  {}", style.paint(Paint::Bad, "does not hear us"));
+    }
+    let _ = write!(line, "  {}", readiness(peer.ready, peer.witness, style));
+    if let Some(priority) = peer.priority {
+        let _ = write!(line, "  priority {priority}");
+    }
+    if let Some(version) = &peer.version {
+        let _ = write!(line, "  v{}", clean(version));
+        if *version != status.version {
+            let _ = write!(line, " {}", style.paint(Paint::Doubt, "(differs)"));
+        }
+    }
+    if peer.config_ok == Some(false) {
+        let _ = write!(line, "  {}", style.paint(Paint::Bad, "config differs"));
+    }
+    detail(&mut line, peer.ready, peer.detail.as_deref());
+    line
+}
+
+/// The state in a column of its own. A drain is not a fault, though the protocol has one state for both.
+fn state(facts: &GroupFacts, node: &NodeName, state: State, style: Style) -> String {
+    let pad = |word: &str| format!("{word:STATE$}");
+    match state {
+        State::Master => style.paint(Paint::Strong, &pad("master")),
+        State::Fault if drain_of(facts, node).is_some() => style.paint(Paint::Doubt, &pad("drained")),
+        State::Fault => style.paint(Paint::Bad, &pad("fault")),
+        State::Init | State::Backup => pad(words::state(state)),
+    }
+}
+
+fn readiness(ready: Option<bool>, witness: bool, style: Style) -> String {
+    match ready {
+        _ if witness => "witness".to_owned(),
+        Some(true) => style.paint(Paint::Good, "ready"),
+        Some(false) => style.paint(Paint::Bad, "NOT READY"),
+        None => "ready?".to_owned(),
+    }
+}
+
+fn detail(line: &mut String, ready: Option<bool>, detail: Option<&str>) {
+    if let Some(detail) = detail.filter(|_| ready != Some(true)) {
+        let _ = write!(line, "  {}", clean(detail));
+    }
+}
+
+fn check(at: Stamp, check: &Check, width: usize, style: Style) -> String {
+    let paint = match check.ok {
+        Some(true) => Paint::Good,
+        Some(false) => Paint::Bad,
+        None => Paint::Doubt,
+    };
+    let mut words = style.paint(paint, &check.verdict.to_string());
+    match check.ok {
+        Some(true) if check.verdict != super::status::CheckVerdict::Ok => words.push_str(" (still counts as ok)"),
+        Some(false) if check.verdict == super::status::CheckVerdict::Ok => words.push_str(" (still counts as failing)"),
+        Some(_) | None => {}
+    }
+    let since = check.since.map(|since| format!(" for {}", age(at.since(since)))).unwrap_or_default();
+    let detail = check.detail.as_deref().map(|detail| format!(": {}", clean(detail))).unwrap_or_default();
+    format!("{:width$}  {words}{since}{detail}", clean(&check.name))
+}
+
+fn act(at: Stamp, act: &Act, style: Style) -> String {
+    let node = act.node.as_ref().map_or_else(|| "the whole group".to_owned(), NodeName::to_string);
+    let what = match act.kind {
+        ActKind::Drain => "drained",
+        ActKind::Failover => "master by command",
+        ActKind::Restart => "restart announced",
+    };
+    let what = style.paint(Paint::Doubt, what);
+    let until = match act.until {
+        Some(until) => format!("{} left", age(until.since(at))),
+        None => "until resumed".to_owned(),
+    };
+    let reason = act.reason.as_deref().map(|reason| format!(": {}", clean(reason))).unwrap_or_default();
+    format!("{node} {what} by {} {} ago, {until}{reason}", clean(&act.by), age(at.since(act.since)))
+}
+
+fn last_move(at: Stamp, last: &Move) -> String {
+    let took = last.phases_ms.total().map(|ms| format!(", took {}", exact(ms)));
+    format!(
+        "{} {} {} ago{}: {}",
+        last.kind,
+        way(last),
+        age(at.since(last.at)),
+        took.unwrap_or_else(|| ", not verified".to_owned()),
+        clean(&last.reason)
+    )
+}
+
+/// "web-1 -> web-2".
+pub(super) fn way(one: &Move) -> String {
+    let name = |node: &Option<NodeName>| node.as_ref().map_or_else(|| "nobody".to_owned(), NodeName::to_string);
+    format!("{} -> {}", name(&one.from), name(&one.to))
+}
+
+/// The steps of a move, each with the time since the one before.
+fn steps(one: &Move) -> String {
+    let mut before: Option<u64> = None;
+    let mut words = Vec::new();
+    for (name, at) in one.phases_ms.reached() {
+        match before {
+            Some(earlier) => words.push(format!("{name} +{}", exact(at.saturating_sub(earlier)))),
+            None => words.push(name.to_owned()),
+        }
+        before = Some(at);
+    }
+    words.join(", ")
+}
+
+fn round_trip(us: u64) -> String {
+    let tenths = us.saturating_add(50) / 100;
+    format!("{}.{} ms", tenths / 10, tenths % 10)
+}
+
+/// A duration of a step: milliseconds below a second, else seconds to the millisecond.
+#[must_use]
+pub fn exact(ms: u64) -> String {
+    if ms < 1000 { format!("{ms} ms") } else { format!("{}.{:03} s", ms / 1000, ms % 1000) }
+}
+
+/// An age for people, in its two largest units: "0.4 s", "42 s", "3 min 10 s", "2 h 5 min", "3 d 2 h".
+#[must_use]
+pub fn age(age: Duration) -> String {
+    let (seconds, tenths) = (age.as_secs(), age.subsec_millis() / 100);
+    let two = |large: u64, unit: &str, small: u64, small_unit: &str| match small {
+        0 => format!("{large} {unit}"),
+        _ => format!("{large} {unit} {small} {small_unit}"),
+    };
+    match seconds {
+        0..10 => format!("{seconds}.{tenths} s"),
+        10..60 => format!("{seconds} s"),
+        60..3_600 => two(seconds / 60, "min", seconds % 60, "s"),
+        3_600..86_400 => two(seconds / 3_600, "h", seconds % 3_600 / 60, "min"),
+        86_400.. => two(seconds / 86_400, "d", seconds % 86_400 / 3_600, "h"),
+    }
+}
+
+/// Text from outside (a peer, the API, an operator's reason) must not steer the terminal.
+#[must_use]
+pub fn clean(text: &str) -> String {
+    text.chars()
+        .map(|c| match c {
+            '\n' | '\t' | '\r' => ' ',
+            // Controls, and what reorders or hides the text around it.
+            c if c.is_control() => '?',
+            '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' => '?',
+            c => c,
+        })
+        .collect()
+}
+
+/// Text of 80 columns, with labels in a column of their own.
+#[derive(Default)]
+pub(super) struct Page {
+    pub(super) text: String,
+}
+
+impl Page {
+    pub(super) fn line(&mut self, line: &str) {
+        self.text.push_str(line.trim_end());
+        self.text.push('\n');
+    }
+
+    pub(super) fn item(&mut self, label: &str, words: &str) {
+        self.item_at(label, words, 0);
+    }
+
+    /// As `item`; wrapped lines are indented by `hanging` columns more.
+    pub(super) fn item_at(&mut self, label: &str, words: &str, hanging: usize) {
+        let mut line = format!("  {label:width$}", width = INDENT - 2);
+        let mut empty = true;
+        // Runs of spaces are columns and are kept, unless the line breaks there.
+        let mut gap = 0;
+        for word in words.split(' ') {
+            if word.is_empty() {
+                gap += 1;
+                continue;
+            }
+            if !empty && columns(&line) + 1 + gap + columns(word) > WIDTH {
+                self.line(&line);
+                line = " ".repeat(INDENT + hanging);
+                empty = true;
+            }
+            if !empty {
+                line.push_str(&" ".repeat(1 + gap));
+            }
+            line.push_str(word);
+            (empty, gap) = (false, 0);
+        }
+        self.line(&line);
+    }
+}
+
+/// The columns that a text takes: its characters without the codes of its colours.
+fn columns(text: &str) -> usize {
+    let mut in_code = false;
+    let visible = |c: &char| {
+        let shown = !in_code && *c != '\x1b';
+        in_code = (in_code || *c == '\x1b') && *c != 'm';
+        shown
+    };
+    text.chars().filter(visible).count()
+}
+
+#[cfg(test)]
+mod tests;

@@ -34,8 +34,6 @@ pub(super) struct Writing {
     polls: u32,
     failures: u32,
     pending_events: u32,
-    /// The text that refused, until a look has shown whether it is true.
-    refusal: Option<Arc<str>>,
 }
 
 impl Default for Writing {
@@ -52,7 +50,6 @@ impl Default for Writing {
             polls: 0,
             failures: 0,
             pending_events: 0,
-            refusal: None,
         }
     }
 }
@@ -182,12 +179,10 @@ impl Reconciler {
             }
             FailureClass::AlreadyAssigned => {
                 self.writing.write = Write::Landed { at: now, already: true };
-                self.writing.refusal = Some(Arc::clone(&text));
                 self.look_at_once();
             }
             FailureClass::Refused => {
                 self.writing.write = Write::Refused;
-                self.writing.refusal = Some(Arc::clone(&text));
                 self.look_at_once();
             }
             FailureClass::Never => {
@@ -200,11 +195,10 @@ impl Reconciler {
         self.write_obstacle = matches!(self.intent, Intent::Hold(_)).then_some(text);
     }
 
-    /// A look has shown that what refused the assign was right.
+    /// A look has shown that what refused the assign was right; its text stays the obstacle.
     pub(super) fn believe_refusal(&mut self, now: Time) {
         self.writing.write = Write::None;
         self.writing.gate = now + self.jitter.slow();
-        self.write_obstacle = self.writing.refusal.take();
         self.fail(now);
     }
 

@@ -384,3 +384,71 @@ fn a_lost_assign_that_metadata_shows_is_held_without_the_api() {
     w.run(secs(20));
     assert_eq!((w.state(), w.report().sent), (ClaimState::Held, false));
 }
+
+#[test]
+fn a_429_to_a_look_or_a_poll_silences_the_whole_api() {
+    for (call, from) in [(Call::Look, 40), (Call::Poll, 300)] {
+        let mut w = World::new(OLD);
+        w.fault(secs(1), call, Fault::Fail(FailureClass::NotBefore(secs(29))));
+        let start = w.now;
+        w.hold(&[OLD]);
+        w.run_ms(from + 200);
+        let silent = w.now;
+        w.run(secs(28));
+        assert_eq!(w.count(silent, is_request), 0, "{call:?}");
+        w.intend(Intent::Watch);
+        w.hold(&[OLD]);
+        assert_eq!(w.count(start + secs(2), is_request), 0, "a new takeover honours it too");
+        w.run(secs(20));
+        assert_eq!(w.state(), ClaimState::Held);
+    }
+}
+
+#[test]
+fn a_takeover_does_not_wait_for_the_backoff_of_earlier_reads() {
+    let mut w = World::new(OLD);
+    w.fault(secs(1), Call::Look, Fault::Fail(FailureClass::Never));
+    w.intend(Intent::Watch);
+    w.run(secs(2));
+    let start = w.now;
+    w.hold(&[OLD]);
+    w.run(secs(1));
+    assert_eq!(w.assigns, [start + w.latency]);
+}
+
+#[test]
+fn a_refusal_of_an_earlier_hold_fails_no_later_one() {
+    let mut w = World::new(OLD);
+    w.fault(secs(1), Call::Assign, Fault::Fail(FailureClass::Refused));
+    w.hold(&[OLD]);
+    w.run_ms(120);
+    w.intend(Intent::Yield);
+    w.run(secs(2));
+    w.hold(&[OLD]);
+    w.run(secs(10));
+    assert_eq!((w.state(), w.first(Time::ORIGIN, ClaimState::Failing)), (ClaimState::Held, None));
+}
+
+#[test]
+fn a_stale_read_after_an_action_that_was_never_found_is_no_loss() {
+    let mut w = World::new(OLD);
+    w.local_lag = HOUR;
+    w.fault(HOUR, Call::Poll, Fault::Says(Progress::Unknown));
+    w.hold(&[OLD]);
+    while w.state() != ClaimState::Held {
+        w.run_ms(10);
+    }
+    w.api_lag = secs(2); // Another of the API's servers answers now.
+    w.run(secs(10));
+    assert_eq!((w.state(), w.first(Time::ORIGIN, ClaimState::Lost)), (ClaimState::Held, None));
+}
+
+#[test]
+fn an_api_that_hides_the_holder_is_one_that_cannot_be_read() {
+    let mut w = World::new(ME);
+    w.fault(HOUR, Call::Look, Fault::Hidden);
+    w.hold(&[OLD]);
+    w.run(secs(10));
+    assert_eq!((w.state(), w.report().proof), (ClaimState::Held, None));
+    assert!(w.report().obstacle.is_some_and(|text| text.contains("droplet:read")));
+}

@@ -101,8 +101,6 @@ fn play(w: &mut World, held: &mut bool, event: Event) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
-
     #[test]
     fn whatever_happens_the_rules_are_kept_and_the_claim_is_held_in_the_end(
         first in holder(),

@@ -146,3 +146,13 @@ fn looks_that_wait_for_a_wider_base_leave_room_for_its_assign() {
     w.run(secs(100));
     assert_eq!(w.state(), ClaimState::Held);
 }
+
+#[test]
+fn a_watch_with_a_refused_token_asks_slowly() {
+    let mut w = World::new(OLD);
+    w.fault(HOUR, Call::Look, Fault::Fail(FailureClass::Never));
+    w.intend(Intent::Watch);
+    let start = w.now;
+    w.run(secs(89));
+    assert!(w.count(start, is_request) <= 3, "{}", w.count(start, is_request));
+}

@@ -1,0 +1,65 @@
+//! `haagent failover`: move the address now.
+
+use std::time::Duration;
+
+use super::talk::{AgentOption, told};
+use super::{ACT_EXIT_CODES, GroupOption, ReasonOption, Terminal, duration, exit};
+use crate::control::wire::{Request, Response};
+use crate::proto::ids::NodeName;
+use crate::view::render::clean;
+use crate::view::status::millis;
+
+/// Move the address to another node now
+#[derive(Debug, clap::Args)]
+#[command(after_help = ACT_EXIT_CODES)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    agent: AgentOption,
+    #[command(flatten)]
+    group: GroupOption,
+    #[command(flatten)]
+    reason: ReasonOption,
+    /// To this node; else to the best candidate
+    #[arg(long, value_name = "NODE", value_parser = NodeName::new)]
+    to: Option<NodeName>,
+    /// Say what would happen, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Take the address from a droplet that is no member
+    #[arg(long)]
+    take: bool,
+    /// Wait for the verified claim at most this long
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
+    timeout: Duration,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+}
+
+impl Arguments {
+    fn request(&self, dry_run: bool) -> Request {
+        Request::Failover {
+            group: self.group.group.clone(),
+            to: self.to.clone(),
+            dry_run,
+            take: self.take,
+            reason: self.reason.reason.clone(),
+            timeout_ms: millis(self.timeout),
+        }
+    }
+}
+
+pub(super) fn run(arguments: &Arguments, terminal: &mut Terminal<'_>) -> u8 {
+    // A person is told what would happen before being asked.
+    if terminal.interactive && !arguments.yes && !arguments.dry_run {
+        match arguments.agent.ask(arguments.request(true), terminal) {
+            Ok(Response::Done { message }) => terminal.complain(&clean(&message)),
+            Ok(other) => return told(other, terminal),
+            Err(code) => return code,
+        }
+        if !terminal.confirm("Do it?", false) {
+            return exit::REFUSED;
+        }
+    }
+    arguments.agent.act(arguments.request(arguments.dry_run), terminal)
+}

@@ -1,0 +1,45 @@
+//! `haagent history`: what happened, and how long each step took.
+
+use super::status::json;
+use super::talk::{AgentOption, told, unexpected};
+use super::{GroupOption, Terminal, exit};
+use crate::control::wire::{Request, Response};
+use crate::view::history;
+
+/// Show the last moves, changes of state and human acts, with the timeline of each move
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Exit codes: 0 shown; 3 usage error, or the agent cannot be asked.")]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    agent: AgentOption,
+    #[command(flatten)]
+    group: GroupOption,
+    /// How many entries, the newest ones
+    #[arg(short = 'n', long = "number", value_name = "N", default_value_t = 20)]
+    number: u32,
+    /// For programs; the fields are described in docs/status.md
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(arguments: Arguments, terminal: &mut Terminal<'_>) -> u8 {
+    let request = Request::History { group: arguments.group.group, limit: arguments.number };
+    match arguments.agent.ask(request, terminal) {
+        Ok(Response::History { entries }) => {
+            let text = if arguments.json { json(&entries) } else { history::render(&entries, terminal.style) };
+            terminal.finish(&text, exit::OK)
+        }
+        Ok(
+            other @ (Response::Done { .. }
+            | Response::Begun { .. }
+            | Response::TimedOut { .. }
+            | Response::Refused(_)
+            | Response::Error { .. }),
+        ) => {
+            told(other, terminal);
+            exit::CANNOT_ASK
+        }
+        Ok(Response::Status { .. }) => unexpected(terminal),
+        Err(code) => code,
+    }
+}

@@ -1,0 +1,452 @@
+//! What follows from the facts: does the address serve, would a failover work,
+//! what blocks it, how bad is it. Pure; the only place that answers these.
+
+use std::cmp::Reverse;
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::render::age;
+use super::status::{
+    Act, ActKind, Check, CheckVerdict, Claim, ClaimHolder, GroupFacts, Peer, Presence, Reach, Severity, State,
+};
+use super::words;
+use crate::proto::claim::event::ClaimState;
+use crate::proto::ids::NodeName;
+
+/// A holder's word that is older is a warning: verification by metadata comes
+/// each second, by the API after at most 10 s and one timeout of 5 s.
+const VERIFIED_WITHIN: Duration = Duration::from_secs(15);
+
+/// What follows from the facts of a group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// Every claim points at a live member whose checks pass; null if nobody here can tell.
+    pub served: Option<bool>,
+    /// If the master died now, somebody ready would take over; null if that is not known.
+    pub failover_ready: Option<bool>,
+    /// Who would: the nodes that could take over now, by name, or by address while the name is not known.
+    pub successors: Vec<String>,
+    /// What blocks a failover now, each with its mend. Empty while one would work.
+    pub blocked_by: Vec<String>,
+    /// Everything that makes `severity` worse than ok, the most urgent first.
+    pub concerns: Vec<String>,
+    /// How bad it is.
+    pub severity: Severity,
+}
+
+/// What `haagent wait` waits for, on this node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WaitFor {
+    /// Every check passes, and the node has left `init`.
+    Healthy,
+    /// The node is master.
+    Master,
+    /// The node is backup.
+    Backup,
+    /// The cloud says that this node holds every claim.
+    Held,
+}
+
+impl fmt::Display for WaitFor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Healthy => "healthy",
+            Self::Master => "master",
+            Self::Backup => "backup",
+            Self::Held => "held",
+        })
+    }
+}
+
+/// Judges the facts as `this` node knows them.
+#[must_use]
+pub fn judge(this: &NodeName, facts: &GroupFacts) -> Verdict {
+    let mut concerns = Concerns::default();
+    let served = served(this, facts, &mut concerns);
+    two_masters(this, facts, &mut concerns);
+    let Failover { ready: failover_ready, successors, blocked_by } = failover(this, facts, &mut concerns);
+    master_itself(this, facts, &mut concerns);
+    checks_with_weight(facts, &mut concerns);
+    other_peers(facts, &mut concerns);
+    let (severity, concerns) = concerns.sorted();
+    Verdict { served, failover_ready, successors, blocked_by, concerns, severity }
+}
+
+/// Whether `this` node has reached, in this group, what `haagent wait` waits for.
+#[must_use]
+pub fn reached(what: WaitFor, facts: &GroupFacts) -> bool {
+    let settled = facts.state != State::Init;
+    match what {
+        WaitFor::Healthy => {
+            settled && facts.healthy == Some(true) && facts.checks.iter().all(|check| check.ok == Some(true))
+        }
+        WaitFor::Master => facts.state == State::Master,
+        WaitFor::Backup => facts.state == State::Backup,
+        WaitFor::Held => !facts.claims.is_empty() && facts.claims.iter().all(|claim| claim.state == ClaimState::Held),
+    }
+}
+
+/// What `this` node still lacks to have reached `what`, in words; what `haagent wait` says while it waits.
+#[must_use]
+pub fn lacking(what: WaitFor, facts: &GroupFacts) -> String {
+    match what {
+        WaitFor::Healthy => match facts.checks.iter().find(|check| check.ok != Some(true)) {
+            Some(check) => check_words(check),
+            None => format!("the state is {}", words::state(facts.state)),
+        },
+        WaitFor::Master | WaitFor::Backup => format!("the state is {} ({})", words::state(facts.state), facts.reason),
+        WaitFor::Held => match facts.claims.iter().find(|claim| claim.state != ClaimState::Held) {
+            Some(claim) => {
+                let state = words::claim(claim.state);
+                let detail = claim.detail.as_deref().map(|detail| format!(": {detail}")).unwrap_or_default();
+                format!("{} is {state} here{detail}", address(claim))
+            }
+            None => "this group has no claim".to_owned(),
+        },
+    }
+}
+
+#[derive(Default)]
+struct Concerns(Vec<(Severity, String)>);
+
+impl Concerns {
+    fn add(&mut self, severity: Severity, text: String) {
+        if !self.0.iter().any(|(_, known)| *known == text) {
+            self.0.push((severity, text));
+        }
+    }
+
+    fn sorted(mut self) -> (Severity, Vec<String>) {
+        self.0.sort_by_key(|(severity, _)| Reverse(*severity));
+        let worst = self.0.first().map_or(Severity::Ok, |(severity, _)| *severity);
+        (worst, self.0.into_iter().map(|(_, text)| text).collect())
+    }
+}
+
+fn address(claim: &Claim) -> &str {
+    claim.address.as_deref().unwrap_or("the address (not discovered yet)")
+}
+
+fn peer_named<'a>(facts: &'a GroupFacts, name: &NodeName) -> Option<&'a Peer> {
+    facts.peers.iter().find(|peer| peer.node.as_ref() == Some(name) || peer.address.to_string() == name.as_str())
+}
+
+/// What a peer is called: its name, its address while the name is not known.
+pub(super) fn peer_name(peer: &Peer) -> String {
+    peer.node.as_ref().map_or_else(|| peer.address.to_string(), ToString::to_string)
+}
+
+/// The drain of `node` that is in force, if there is one.
+pub(super) fn drain_of<'a>(facts: &'a GroupFacts, node: &NodeName) -> Option<&'a Act> {
+    facts.acts.iter().find(|act| act.kind == ActKind::Drain && act.node.as_ref().is_none_or(|drained| drained == node))
+}
+
+fn drain_words(who: &str, act: &Act) -> String {
+    format!("{who} is drained by {}; to end it: haagent resume (on {who})", act.by)
+}
+
+/// Question 1. One claim that does not serve, and the group does not.
+fn served(this: &NodeName, facts: &GroupFacts, concerns: &mut Concerns) -> Option<bool> {
+    if facts.claims.is_empty() && facts.master.is_none() {
+        concerns.add(Severity::Critical, "no node is master".to_owned());
+        return Some(false);
+    }
+    let mut all = Some(true);
+    for claim in &facts.claims {
+        let one = claim_served(this, facts, claim, concerns);
+        all = match (all, one) {
+            (Some(false), _) | (_, Some(false)) => Some(false),
+            (None, _) | (_, None) => None,
+            (Some(true), Some(true)) => Some(true),
+        };
+    }
+    all
+}
+
+fn claim_served(this: &NodeName, facts: &GroupFacts, claim: &Claim, concerns: &mut Concerns) -> Option<bool> {
+    let what = address(claim);
+    let Some(holder) = &claim.holder else {
+        let why = claim.detail.as_deref().unwrap_or("nobody has answered yet");
+        concerns.add(Severity::Unknown, format!("who holds {what} is not known: {why}"));
+        return None;
+    };
+    let holder = match holder {
+        ClaimHolder::Nobody => {
+            concerns.add(Severity::Critical, format!("{what} is assigned to nobody"));
+            return Some(false);
+        }
+        ClaimHolder::Droplet(id) => {
+            concerns.add(
+                Severity::Critical,
+                format!(
+                    "{what} is held by droplet {id}, which is no member; to take it from there: haagent failover --take"
+                ),
+            );
+            return Some(false);
+        }
+        ClaimHolder::Node(name) => name,
+    };
+    if let Some(detail) = &claim.detail {
+        concerns.add(Severity::Warning, detail.clone());
+    }
+    match claim.verified_ms_ago.map(Duration::from_millis) {
+        Some(old) if old > VERIFIED_WITHIN => {
+            concerns.add(Severity::Warning, format!("{what} was not verified for {}", age(old)));
+        }
+        Some(_) | None => {}
+    }
+    if facts.master.as_ref().is_some_and(|master| master != holder) {
+        let master = facts.master.as_ref().map(ToString::to_string).unwrap_or_default();
+        concerns.add(Severity::Warning, format!("{what} points at {holder}, and {master} is master"));
+    }
+
+    let healthy = if holder == this {
+        facts.healthy
+    } else {
+        let Some(peer) = peer_named(facts, holder) else {
+            concerns.add(Severity::Critical, format!("{what} points at {holder}, which is not among the peers"));
+            return None;
+        };
+        match peer.presence {
+            Presence::Heard => peer.healthy,
+            // Its host is alive and nothing speaks against it; what is wrong is the key.
+            Presence::Silent | Presence::Left | Presence::Never if peer.key_differs => None,
+            Presence::Silent | Presence::Left | Presence::Never => {
+                concerns.add(Severity::Critical, format!("{what} points at {holder}, which is not heard"));
+                return None;
+            }
+        }
+    };
+    if healthy == Some(false) {
+        let why = if holder == this { failing_check(facts) } else { None };
+        let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+        concerns.add(Severity::Critical, format!("{what} points at {holder}, whose checks fail{why}"));
+        return Some(false);
+    }
+    Some(true)
+}
+
+fn two_masters(this: &NodeName, facts: &GroupFacts, concerns: &mut Concerns) {
+    let held_here = facts.claims.iter().any(|claim| claim.state == ClaimState::Held);
+    let heard = facts.peers.iter().filter(|peer| peer.presence == Presence::Heard);
+    let masters: Vec<(String, bool)> = (facts.state == State::Master)
+        .then(|| (this.to_string(), held_here))
+        .into_iter()
+        .chain(
+            heard
+                .filter(|peer| peer.state == Some(State::Master))
+                .map(|peer| (peer_name(peer), peer.claim == Some(ClaimState::Held))),
+        )
+        .collect();
+    let names = |only_holders: bool| {
+        let chosen = masters.iter().filter(|(_, held)| *held || !only_holders);
+        chosen.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(" and ")
+    };
+    if masters.iter().filter(|(_, held)| *held).count() > 1 {
+        concerns
+            .add(Severity::Critical, format!("two holders: {} each believe that they hold the address", names(true)));
+    } else if masters.len() > 1 {
+        concerns.add(Severity::Warning, format!("two masters: {}; one will yield", names(false)));
+    }
+}
+
+/// What one node would do if the master died now.
+enum Successor {
+    Ready,
+    /// It may be ready; it has not said so.
+    Perhaps(String),
+    Blocked(String),
+}
+
+struct Failover {
+    ready: Option<bool>,
+    successors: Vec<String>,
+    blocked_by: Vec<String>,
+}
+
+/// Question 3.
+fn failover(this: &NodeName, facts: &GroupFacts, concerns: &mut Concerns) -> Failover {
+    let is_master = |name: Option<&NodeName>| name.is_some() && name == facts.master.as_ref();
+    let own = (!facts.witness && !is_master(Some(this))).then(|| (this.to_string(), this_as_successor(this, facts)));
+    let peers = facts.peers.iter().filter(|peer| !peer.witness && !is_master(peer.node.as_ref()));
+    let others = peers.map(|peer| (peer_name(peer), peer_as_successor(facts, peer)));
+
+    let (mut successors, mut blocks, mut some_perhaps) = (Vec::new(), Vec::new(), false);
+    for (name, successor) in own.into_iter().chain(others) {
+        match successor {
+            Successor::Ready => successors.push(name),
+            Successor::Perhaps(text) => {
+                some_perhaps = true;
+                blocks.push(text);
+            }
+            Successor::Blocked(text) => blocks.push(text),
+        }
+    }
+    if successors.is_empty() && blocks.is_empty() {
+        blocks.push("no other node could take over: the group has none; add one to `peers`".to_owned());
+    }
+    for block in &blocks {
+        concerns.add(Severity::Warning, block.clone());
+    }
+
+    let foreign = facts.claims.iter().find_map(|claim| match claim.holder {
+        Some(ClaimHolder::Droplet(id)) => {
+            Some(format!("{} is held by droplet {id}, which is no member", address(claim)))
+        }
+        Some(ClaimHolder::Node(_) | ClaimHolder::Nobody) | None => None,
+    });
+    if let Some(foreign) = foreign {
+        blocks.insert(0, foreign);
+        return Failover { ready: Some(false), successors: Vec::new(), blocked_by: blocks };
+    }
+    match (successors.is_empty(), some_perhaps) {
+        // What stands against the others is a concern, and blocks nothing.
+        (false, _) => Failover { ready: Some(true), successors, blocked_by: Vec::new() },
+        (true, true) => Failover { ready: None, successors, blocked_by: blocks },
+        (true, false) => Failover { ready: Some(false), successors, blocked_by: blocks },
+    }
+}
+
+fn this_as_successor(this: &NodeName, facts: &GroupFacts) -> Successor {
+    if let Some(act) = drain_of(facts, this) {
+        return Successor::Blocked(drain_words(this.as_str(), act));
+    }
+    if facts.state == State::Init {
+        return Successor::Perhaps(format!("{this} is starting"));
+    }
+    if !facts.candidate {
+        let why = failing_check(facts).or_else(|| facts.detail.clone()).unwrap_or_else(|| facts.reason.clone());
+        return Successor::Blocked(format!("{this} is no candidate: {why}"));
+    }
+    if facts.deposed {
+        return Successor::Blocked(format!(
+            "{this} was deposed: it waits until the holder of the address is heard, or known to be gone"
+        ));
+    }
+    readiness(this.as_str(), facts.ready, facts.reach, facts.detail.as_deref())
+}
+
+fn peer_as_successor(facts: &GroupFacts, peer: &Peer) -> Successor {
+    let name = peer_name(peer);
+    if peer.key_differs {
+        return Successor::Blocked(format!(
+            "key differs from {}: put the same key file on every node and restart the agent there (systemctl restart haagent)",
+            peer.address
+        ));
+    }
+    match peer.presence {
+        Presence::Heard => {}
+        Presence::Silent => {
+            let silence = peer.heard_ms_ago.map(|ms| format!(" for {}", age(Duration::from_millis(ms))));
+            return Successor::Blocked(format!(
+                "{name} is silent{}: its host, its agent or the network between is down",
+                silence.unwrap_or_default()
+            ));
+        }
+        Presence::Left => {
+            return Successor::Blocked(format!("{name} left: its agent was stopped (systemctl start haagent there)"));
+        }
+        Presence::Never => {
+            return Successor::Blocked(format!(
+                "{name} was never heard: is haagent running there, and does the firewall let its UDP through?"
+            ));
+        }
+    }
+    if peer.hears_us == Some(false) {
+        return Successor::Blocked(format!(
+            "{name} is heard and does not hear this node: the network or a firewall is open in one direction only"
+        ));
+    }
+    if let Some(act) = peer.node.as_ref().and_then(|node| drain_of(facts, node)) {
+        return Successor::Blocked(drain_words(&name, act));
+    }
+    if peer.state == Some(State::Init) {
+        return Successor::Perhaps(format!("{name} is starting"));
+    }
+    if peer.candidate == Some(false) || peer.state == Some(State::Fault) {
+        let why = peer.detail.as_deref().unwrap_or("see haagent status there");
+        return Successor::Blocked(format!("{name} is no candidate: {why}"));
+    }
+    readiness(&name, peer.ready, peer.reach, peer.detail.as_deref())
+}
+
+fn readiness(name: &str, ready: Option<bool>, reach: Option<Reach>, detail: Option<&str>) -> Successor {
+    if reach == Some(Reach::Unreachable) {
+        return Successor::Blocked(format!("{name} does not reach the provider's API"));
+    }
+    match ready {
+        Some(true) => Successor::Ready,
+        Some(false) => {
+            Successor::Blocked(format!("{name} could not claim: {}", detail.unwrap_or("it does not say why")))
+        }
+        None => Successor::Perhaps(format!("{name} has not yet proved that it could claim")),
+    }
+}
+
+/// A master that serves and has troubles of its own: they are those of the next failover.
+fn master_itself(this: &NodeName, facts: &GroupFacts, concerns: &mut Concerns) {
+    if facts.state != State::Master {
+        return;
+    }
+    if let Some(act) = drain_of(facts, this) {
+        concerns.add(Severity::Warning, drain_words(this.as_str(), act));
+    }
+    if facts.ready == Some(false) {
+        let why = facts.detail.as_deref().unwrap_or("it does not say why");
+        concerns.add(Severity::Warning, format!("{this} could not claim again: {why}"));
+    }
+    if facts.reach == Some(Reach::Unreachable) {
+        concerns.add(Severity::Warning, format!("{this} does not reach the provider's API"));
+    }
+}
+
+fn checks_with_weight(facts: &GroupFacts, concerns: &mut Concerns) {
+    for check in facts.checks.iter().filter(|check| check.weight.is_some() && check.ok == Some(false)) {
+        concerns.add(Severity::Warning, check_words(check));
+    }
+}
+
+/// What is wrong with peers beside their being successors.
+fn other_peers(facts: &GroupFacts, concerns: &mut Concerns) {
+    for peer in &facts.peers {
+        let name = peer_name(peer);
+        if peer.config_ok == Some(false) {
+            concerns.add(
+                Severity::Warning,
+                format!("{name} has other settings for this group: put the same file on every node"),
+            );
+        }
+        if peer.rejected.own_name > 0 {
+            concerns.add(
+                Severity::Warning,
+                format!("{} uses this node's name: give one of them another node.name", peer.address),
+            );
+        }
+        if peer.witness && peer.presence != Presence::Heard {
+            concerns.add(Severity::Warning, format!("witness {name} is not heard"));
+        }
+    }
+}
+
+/// The first check that makes the node no candidate, in words.
+fn failing_check(facts: &GroupFacts) -> Option<String> {
+    facts.checks.iter().find(|check| check.weight.is_none() && check.ok == Some(false)).map(check_words)
+}
+
+fn check_words(check: &Check) -> String {
+    let verdict = match (check.ok, check.verdict) {
+        // It passed again, and has not yet done so `rise` times.
+        (Some(false), CheckVerdict::Ok) => "recovering".to_owned(),
+        (_, verdict) => verdict.to_string(),
+    };
+    match &check.detail {
+        Some(detail) => format!("check {} {verdict}: {detail}", check.name),
+        None => format!("check {} {verdict}", check.name),
+    }
+}
+
+#[cfg(test)]
+mod tests;

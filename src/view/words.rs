@@ -1,0 +1,278 @@
+//! What the cores decide, in words: one word of a closed list for programs and
+//! labels, one sentence for people. Log, status and history all take them from here.
+
+use std::fmt::Write as _;
+use std::net::Ipv4Addr;
+
+use super::render::age;
+use super::status::{MoveKind, State};
+use crate::proto::claim::event::{ClaimState, Holder, Source};
+use crate::proto::election::event::{Evidence, Reason};
+use crate::proto::heartbeat::{DeposedBy, HandOver};
+use crate::proto::time::Time;
+
+/// Every word that [`reason`] can say.
+pub const REASONS: [&str; 19] = [
+    "listened",
+    "resume",
+    "holder",
+    "silent",
+    "masterless",
+    "chance",
+    "offered",
+    "resigned",
+    "handed-over",
+    "duel-lost",
+    "superseded",
+    "deposed",
+    "foreign",
+    "check-failed",
+    "drained",
+    "recovered",
+    "gap",
+    "stopping",
+    "brain-stale",
+];
+
+/// A state, as keepalived calls it.
+#[must_use]
+pub fn state(state: State) -> &'static str {
+    match state {
+        State::Init => "init",
+        State::Backup => "backup",
+        State::Master => "master",
+        State::Fault => "fault",
+    }
+}
+
+/// How far a claim is.
+#[must_use]
+pub fn claim(state: ClaimState) -> &'static str {
+    match state {
+        ClaimState::Idle => "idle",
+        ClaimState::Claiming => "claiming",
+        ClaimState::Held => "held",
+        ClaimState::Lost => "lost",
+        ClaimState::Failing => "failing",
+    }
+}
+
+/// Why a node changed its state: one of [`REASONS`].
+#[must_use]
+pub fn reason(reason: &Reason) -> &'static str {
+    match reason {
+        Reason::Listened { .. } => "listened",
+        Reason::Resume => "resume",
+        Reason::Holder => "holder",
+        Reason::Silent { .. } => "silent",
+        Reason::Masterless { .. } => "masterless",
+        Reason::Chance { .. } => "chance",
+        Reason::Offered { .. } => "offered",
+        Reason::Resigned { .. } => "resigned",
+        Reason::HandedOver { .. } => "handed-over",
+        Reason::DuelLost { .. } => "duel-lost",
+        Reason::Superseded { .. } => "superseded",
+        Reason::Deposed { .. } => "deposed",
+        Reason::Foreign { .. } => "foreign",
+        Reason::CheckFailed { .. } => "check-failed",
+        Reason::Drained => "drained",
+        Reason::Recovered => "recovered",
+        Reason::Gap { .. } => "gap",
+        Reason::Stopping { .. } => "stopping",
+        Reason::BrainStale => "brain-stale",
+    }
+}
+
+/// The reason as a sentence, and what it rests on. `name` knows nodes by their addresses.
+#[must_use]
+pub fn evidence(why: &Reason, evidence: &Evidence, at: Time, name: impl Fn(Ipv4Addr) -> String) -> String {
+    let mut text = sentence(why, &name);
+    if let Some(heard) = evidence.last_heard.filter(|_| silence_counts(why)) {
+        let _ = write!(text, "; last heard {} before", age(at.since(heard)));
+    }
+    if evidence.port_unreachable {
+        text.push_str("; its host answers that no agent listens");
+    }
+    if let Some(look) = &evidence.look {
+        let who = match look.source {
+            Source::Api => "the API",
+            Source::Metadata => "the metadata service",
+        };
+        let what = held_by(look.holder, &name);
+        let _ = write!(text, "; {who} said {} before: {what}", age(at.since(look.begun)));
+    }
+    if let Some(rank) = evidence.rank {
+        let _ = write!(text, "; rank {}", rank.0);
+    }
+    text
+}
+
+/// Whether a node that became master for this reason took the address by plan.
+#[must_use]
+pub fn move_kind(why: &Reason) -> MoveKind {
+    match why {
+        Reason::Offered { cause, .. } => match cause {
+            // The old master lives and hands over, but nobody planned it.
+            HandOver::Fault | HandOver::ClaimFailing | HandOver::Isolated => MoveKind::Failover,
+            HandOver::Drain | HandOver::Preempt | HandOver::Failover | HandOver::FollowTruth => MoveKind::Switchover,
+        },
+        Reason::Resigned { .. } => MoveKind::Switchover,
+        Reason::Listened { .. }
+        | Reason::Resume
+        | Reason::Holder
+        | Reason::Silent { .. }
+        | Reason::Masterless { .. }
+        | Reason::Chance { .. }
+        | Reason::HandedOver { .. }
+        | Reason::DuelLost { .. }
+        | Reason::Superseded { .. }
+        | Reason::Deposed { .. }
+        | Reason::Foreign { .. }
+        | Reason::CheckFailed { .. }
+        | Reason::Drained
+        | Reason::Recovered
+        | Reason::Gap { .. }
+        | Reason::Stopping { .. }
+        | Reason::BrainStale => MoveKind::Failover,
+    }
+}
+
+fn silence_counts(why: &Reason) -> bool {
+    matches!(why, Reason::Silent { .. } | Reason::Masterless { .. } | Reason::Chance { .. } | Reason::Holder)
+}
+
+fn sentence(why: &Reason, name: &impl Fn(Ipv4Addr) -> String) -> String {
+    match why {
+        Reason::Listened { master: Some(master) } => format!("listening is over: {} is master", name(*master)),
+        Reason::Listened { master: None } => "listening is over: no master is heard".to_owned(),
+        Reason::Resume => "listening is over: the address is here".to_owned(),
+        Reason::Holder => "no master is heard, and the address is here".to_owned(),
+        Reason::Silent { master } => format!("{} fell silent", name(*master)),
+        Reason::Masterless { holder } => format!("there is no master: {}", held_by(*holder, name)),
+        Reason::Chance { by } => format!("deposed by {}, and the time for another try has come", deposed(*by, name)),
+        Reason::Offered { by, cause } => format!("{} offered: {}", name(*by), hand_over(*cause)),
+        Reason::Resigned { by } => format!("{} stops and named this node", name(*by)),
+        Reason::HandedOver { to, cause } => format!("handed over to {}: {}", name(*to), hand_over(*cause)),
+        Reason::DuelLost { to } => format!("of two masters that hear each other, {} stays", name(*to)),
+        Reason::Superseded { by } => format!("the address is on {}, which is master", name(*by)),
+        Reason::Deposed { by } => format!("the address went to {}", deposed(*by, name)),
+        Reason::Foreign { droplet } => format!("droplet {droplet}, no member, holds the address"),
+        Reason::CheckFailed { check: Some(check) } => format!("check {check} failed"),
+        Reason::CheckFailed { check: None } => "a check failed".to_owned(),
+        Reason::Drained => "drained by an operator".to_owned(),
+        Reason::Recovered => "a candidate again: checks pass, and no drain is in force".to_owned(),
+        Reason::Gap { millis } => format!("nothing ran here for {}", super::render::exact(*millis)),
+        Reason::Stopping { successor: Some(successor) } => format!("the agent stops; {} takes over", name(*successor)),
+        Reason::Stopping { successor: None } => "the agent stops; nobody is there to take over".to_owned(),
+        Reason::BrainStale => "the rest of the agent gives no sign of life".to_owned(),
+    }
+}
+
+fn hand_over(cause: HandOver) -> &'static str {
+    match cause {
+        HandOver::Fault => "a check fails there",
+        HandOver::Drain => "it is drained",
+        HandOver::Preempt => "this node has the higher priority",
+        HandOver::Failover => "an operator asked for it",
+        HandOver::ClaimFailing => "its claim fails",
+        HandOver::FollowTruth => "the address is there already",
+        HandOver::Isolated => "it does not reach the API",
+    }
+}
+
+fn deposed(by: DeposedBy, name: &impl Fn(Ipv4Addr) -> String) -> String {
+    match by {
+        DeposedBy::Member(member) => format!("{}, which is not heard", name(member)),
+        DeposedBy::Unknown => "an unknown holder".to_owned(),
+    }
+}
+
+fn held_by(holder: Holder, name: &impl Fn(Ipv4Addr) -> String) -> String {
+    match holder {
+        Holder::Mine => "the address is here".to_owned(),
+        Holder::Member(member) => format!("the address is on {}", name(member)),
+        Holder::Nobody => "the address is assigned to nobody".to_owned(),
+        Holder::Foreign(droplet) => format!("the address is on droplet {droplet}, no member"),
+        Holder::Unknown => "the holder is unknown".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::claim::event::Look;
+    use crate::proto::ids::{DropletId, Rank};
+
+    const WEB1: Ipv4Addr = Ipv4Addr::new(10, 114, 0, 4);
+
+    fn every_reason() -> Vec<Reason> {
+        vec![
+            Reason::Listened { master: None },
+            Reason::Resume,
+            Reason::Holder,
+            Reason::Silent { master: WEB1 },
+            Reason::Masterless { holder: Holder::Nobody },
+            Reason::Chance { by: DeposedBy::Unknown },
+            Reason::Offered { by: WEB1, cause: HandOver::Drain },
+            Reason::Resigned { by: WEB1 },
+            Reason::HandedOver { to: WEB1, cause: HandOver::Fault },
+            Reason::DuelLost { to: WEB1 },
+            Reason::Superseded { by: WEB1 },
+            Reason::Deposed { by: DeposedBy::Member(WEB1) },
+            Reason::Foreign { droplet: DropletId(7) },
+            Reason::CheckFailed { check: Some("docker".to_owned()) },
+            Reason::Drained,
+            Reason::Recovered,
+            Reason::Gap { millis: 1_500 },
+            Reason::Stopping { successor: None },
+            Reason::BrainStale,
+        ]
+    }
+
+    #[test]
+    fn the_list_of_reasons_is_complete_and_is_the_one_that_serde_writes() {
+        let reasons = every_reason();
+        let said: Vec<&str> = reasons.iter().map(reason).collect();
+        assert_eq!(said, REASONS);
+        for one in &reasons {
+            assert_eq!(serde_json::to_value(one).unwrap()["kind"], reason(one));
+        }
+    }
+
+    #[test]
+    fn evidence_names_nodes_ages_and_whose_word_it_is() {
+        let why = Reason::Silent { master: WEB1 };
+        let at = Time::from_millis(10_000);
+        let facts = Evidence {
+            last_heard: Some(Time::from_millis(8_500)),
+            missed: Some(Time::from_millis(9_000)),
+            port_unreachable: true,
+            look: Some(Look {
+                source: Source::Api,
+                begun: Time::from_millis(9_100),
+                ended: Time::from_millis(9_200),
+                holder: Holder::Member(WEB1),
+                settled: true,
+            }),
+            rank: Some(Rank(0)),
+        };
+        assert_eq!(
+            evidence(&why, &facts, at, |_| "web-1".to_owned()),
+            "web-1 fell silent; last heard 1.5 s before; its host answers that no agent listens; \
+             the API said 0.9 s before: the address is on web-1; rank 0"
+        );
+        let drained = evidence(&Reason::Drained, &Evidence { look: None, ..facts }, at, |_| String::new());
+        assert!(!drained.contains("last heard"), "{drained}");
+    }
+
+    #[test]
+    fn what_an_operator_asked_for_is_a_switchover_and_what_a_fault_forced_is_a_failover() {
+        let offered = |cause| move_kind(&Reason::Offered { by: WEB1, cause });
+        assert_eq!(offered(HandOver::Drain), MoveKind::Switchover);
+        assert_eq!(offered(HandOver::Failover), MoveKind::Switchover);
+        assert_eq!(offered(HandOver::Fault), MoveKind::Failover);
+        assert_eq!(offered(HandOver::ClaimFailing), MoveKind::Failover);
+        assert_eq!(move_kind(&Reason::Silent { master: WEB1 }), MoveKind::Failover);
+        assert_eq!(move_kind(&Reason::Resigned { by: WEB1 }), MoveKind::Switchover);
+    }
+}
