@@ -87,7 +87,6 @@ pub(crate) enum Mover {
 /// The IP changed its holder.
 #[derive(Clone, Debug)]
 pub(crate) struct Move {
-    pub(crate) at: Time,
     pub(crate) from: Option<DropletId>,
     pub(crate) to: Option<DropletId>,
     pub(crate) by: Mover,
@@ -243,7 +242,6 @@ impl Cloud {
         let lag = Duration::ZERO..=self.profile.metadata_lag;
         let stale = Duration::ZERO..=self.profile.stale;
         self.moves.push(Move {
-            at: now,
             from,
             to: pending.to,
             by: pending.by,

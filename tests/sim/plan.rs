@@ -183,6 +183,9 @@ fn single(rng: &mut Rng, setup: &Setup, begin: Duration, end: Duration) -> (Epis
             (vec![(begin, fault)], if harmless { terms(reaction(setup), 0) } else { moved(reaction(setup)) })
         }
         9 => {
+            // Just within D: what has queued must be read before anybody is declared dead.
+            let within = setup.dead_interval() - rng.duration(&(Duration::ZERO..=setup.interval));
+            let length = rng.pick(&[length, within]);
             let fault = rng.pick(&[Fault::Stopped { host: backup, length }, Fault::Frozen { host: backup, length }]);
             (vec![(begin, fault)], nothing)
         }

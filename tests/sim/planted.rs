@@ -22,8 +22,6 @@ pub(crate) enum Bug {
     NeverYields,
     /// The claim's reports do not reach the election.
     ReportsNothing,
-    /// An assign in flight is not seen: each look is taken for settled (design section 7).
-    IgnoresLock,
 }
 
 /// More seeds than any of these bugs needs.
@@ -57,6 +55,5 @@ is_found! {
     robbing_a_foreign_droplet_is_found: TakesForeignForNobody breaks "P2";
     unassigning_on_yield_is_found: UnassignsOnYield breaks "P";
     a_claim_that_never_yields_is_found: NeverYields breaks "";
-    ignoring_an_assign_in_flight_is_found: IgnoresLock breaks "P";
     an_election_that_hears_nothing_of_its_claim_is_found: ReportsNothing breaks "";
 }

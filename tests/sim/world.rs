@@ -758,7 +758,6 @@ impl World {
             (Some(Bug::TakesForeignForNobody), Outcome::Api { holder: Holder::Foreign(_), locked }) => {
                 Outcome::Api { holder: Holder::Nobody, locked }
             }
-            (Some(Bug::IgnoresLock), Outcome::Api { holder, .. }) => Outcome::Api { holder, locked: false },
             (_, outcome) => outcome,
         }
     }
