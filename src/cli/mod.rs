@@ -14,9 +14,11 @@ use clap::{Args, Parser, Subcommand};
 use crate::proto::ids::GroupName;
 use crate::view::render::Style;
 
+pub mod config;
 mod drain;
 mod failover;
 mod history;
+pub mod keygen;
 mod restart;
 mod resume;
 pub mod run;

@@ -88,6 +88,11 @@ name! {
     GroupName
 }
 
+name! {
+    /// One check of a group; no two of a group have one name.
+    CheckName
+}
+
 impl NodeName {
     /// What stands for this name on the wire.
     #[must_use]

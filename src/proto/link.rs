@@ -12,8 +12,10 @@
 //!   this node sent after the last echoed datagram of the run before. No recording
 //!   from before that moment holds one. The run before is left, for ever.
 //!
-//! What was never echoed proves nothing and moves no bar: a flood of old recordings
-//! cannot make the proof of the present run come too late.
+//! What was never echoed proves nothing. It moves no bar: a flood of old recordings
+//! cannot make the proof of the present run come too late. And it is not left but
+//! only put aside: the present run itself may be heard before an echo, and then a
+//! late datagram of the run before it brings a proof that was good when it was sent.
 //!
 //! When both nodes restarted, each waits for the other's proof, and a proof needs
 //! an echo of a datagram that was not accepted. So the run that was refused is
@@ -150,16 +152,19 @@ struct Peer {
     echoed_at: Option<Time>,
     /// Whether the newest datagram was echoed.
     echoed: bool,
+    /// Remembered, or echoed: a run that proves itself after that can only be a newer one.
+    settled: bool,
     round_trip: Option<Duration>,
     /// The highest number echoed, so that each gives one round trip.
     echoed_seq: Seq,
 }
 
 impl Peer {
-    const fn new(run: Run, window: Window) -> Self {
+    const fn new(run: Run, window: Window, settled: bool) -> Self {
         Self {
             run,
             window,
+            settled,
             newest: None,
             heard_at: None,
             echoed_at: None,
@@ -219,8 +224,9 @@ impl Link {
     /// A link with what was kept over this node's restart.
     #[must_use]
     pub fn restore(own: Own, memory: &LinkMemory) -> Self {
-        let peer =
-            memory.last.map(|last| Peer::new(Run { node: last.node, boot: last.boot }, Window::remembered(last.seq)));
+        let peer = memory
+            .last
+            .map(|last| Peer::new(Run { node: last.node, boot: last.boot }, Window::remembered(last.seq), true));
         Self {
             own,
             sent: Sent { last: Seq(0), at: [Time::ORIGIN; SENT_TIMES] },
@@ -289,7 +295,11 @@ impl Link {
                 Place::TooOld => return Err(Dropped::TooOld),
             },
             Some(peer) if proof => {
-                self.left.insert(peer.run.boot);
+                // What came first and was never echoed may be an old recording, or the present
+                // run overtaking the last datagram of the run before it. It may prove itself yet.
+                if peer.settled {
+                    self.left.insert(peer.run.boot);
+                }
                 self.begin(run, seq);
                 (true, true)
             }
@@ -304,7 +314,7 @@ impl Link {
     }
 
     fn begin(&mut self, run: Run, seq: Seq) {
-        self.peer = Some(Peer::new(run, Window::starting(seq)));
+        self.peer = Some(Peer::new(run, Window::starting(seq), false));
         self.unproven = [None; UNPROVEN_RUNS];
     }
 
@@ -338,6 +348,7 @@ impl Link {
         }
         let Some(echo) = echo else { return };
         peer.echoed_at = peer.echoed_at.max(Some(arrival.stamp));
+        peer.settled = true;
         self.bar = self.sent.last;
         if echo.seq <= peer.echoed_seq {
             return;

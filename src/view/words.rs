@@ -12,7 +12,7 @@ use crate::proto::heartbeat::{DeposedBy, HandOver};
 use crate::proto::time::Time;
 
 /// Every word that [`reason`] can say.
-pub const REASONS: [&str; 19] = [
+pub const REASONS: [&str; 21] = [
     "listened",
     "resume",
     "holder",
@@ -21,6 +21,7 @@ pub const REASONS: [&str; 19] = [
     "chance",
     "offered",
     "resigned",
+    "taken",
     "handed-over",
     "duel-lost",
     "superseded",
@@ -32,7 +33,11 @@ pub const REASONS: [&str; 19] = [
     "gap",
     "stopping",
     "brain-stale",
+    REPAIRED,
 ];
+
+/// Why the address moved when a working master claims it again: somebody took it away.
+pub const REPAIRED: &str = "repaired";
 
 /// A state, as keepalived calls it.
 #[must_use]
@@ -69,6 +74,7 @@ pub fn reason(reason: &Reason) -> &'static str {
         Reason::Chance { .. } => "chance",
         Reason::Offered { .. } => "offered",
         Reason::Resigned { .. } => "resigned",
+        Reason::Taken { .. } => "taken",
         Reason::HandedOver { .. } => "handed-over",
         Reason::DuelLost { .. } => "duel-lost",
         Reason::Superseded { .. } => "superseded",
@@ -116,7 +122,7 @@ pub fn move_kind(why: &Reason) -> MoveKind {
             HandOver::Fault | HandOver::ClaimFailing | HandOver::Isolated => MoveKind::Failover,
             HandOver::Drain | HandOver::Preempt | HandOver::Failover | HandOver::FollowTruth => MoveKind::Switchover,
         },
-        Reason::Resigned { .. } => MoveKind::Switchover,
+        Reason::Resigned { .. } | Reason::Taken { .. } => MoveKind::Switchover,
         Reason::Listened { .. }
         | Reason::Resume
         | Reason::Holder
@@ -152,6 +158,7 @@ fn sentence(why: &Reason, name: &impl Fn(Ipv4Addr) -> String) -> String {
         Reason::Chance { by } => format!("deposed by {}, and the time for another try has come", deposed(*by, name)),
         Reason::Offered { by, cause } => format!("{} offered: {}", name(*by), hand_over(*cause)),
         Reason::Resigned { by } => format!("{} stops and named this node", name(*by)),
+        Reason::Taken { droplet } => format!("an operator takes it from droplet {droplet}, no member"),
         Reason::HandedOver { to, cause } => format!("handed over to {}: {}", name(*to), hand_over(*cause)),
         Reason::DuelLost { to } => format!("of two masters that hear each other, {} stays", name(*to)),
         Reason::Superseded { by } => format!("the address is on {}, which is master", name(*by)),

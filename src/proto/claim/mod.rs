@@ -372,10 +372,10 @@ impl Reconciler {
         self.local_look = None;
     }
 
-    /// What stands against the claim does not pass by itself.
-    fn fail(&mut self, now: Time) {
+    /// What stands against the claim does not pass by itself, or has lasted, since then.
+    fn fail(&mut self, since: Time) {
         if let Stage::Claiming { failing_since, .. } = &mut self.stage {
-            failing_since.get_or_insert(now);
+            failing_since.get_or_insert(since);
         }
     }
 
@@ -383,10 +383,11 @@ impl Reconciler {
 
     fn expire(&mut self, now: Time) {
         self.expire_write(now);
-        if let Some(end) = self.claim_end()
-            && end <= now
+        if let Stage::Claiming { since, .. } = self.stage
+            && self.claim_end().is_some_and(|end| end <= now)
         {
-            self.fail(now);
+            // It has failed for claim_timeout already: rule 14 must not wait for it once more.
+            self.fail(since);
         }
     }
 

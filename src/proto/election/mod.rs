@@ -302,7 +302,7 @@ impl Election {
             State::Left(_) => Intent::Yield,
             State::Backup(listening) | State::Fault(listening) => {
                 let silence = now - self.silent_since(listening, now);
-                if listening.follows.is_none() || silence >= self.dead() {
+                if listening.follows.is_none() || silence >= self.dead() || self.master_fails(listening, now) {
                     Intent::Watch
                 } else if silence >= self.missed() {
                     Intent::Warm
@@ -311,6 +311,14 @@ impl Election {
                 }
             }
         }
+    }
+
+    /// Rule 14: a master whose claim fails offers only to one with a younger proof, so one is got.
+    fn master_fails(&self, listening: &Listening, now: Time) -> bool {
+        let master = listening.follows.and_then(|following| self.peer(following.master));
+        master
+            .and_then(|peer| peer.echoed(now, self.dead()))
+            .is_some_and(|report| peer::is_master(report) && report.claim == ClaimState::Failing)
     }
 
     fn urgent(&self, now: Time) -> Urgent {

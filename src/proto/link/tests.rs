@@ -152,8 +152,8 @@ fn the_round_trip_leaves_out_what_the_peer_waited_and_is_smoothed() {
 fn an_echo_gives_one_round_trip_and_one_of_a_forgotten_number_gives_none() {
     let (mut a, mut b, _) = acquainted(1, 2, 0);
     let before = a.round_trip();
-    let _ = b.next_header(at(60_000), false);
-    assert_eq!(send(at(70_000), &mut b, &mut a), ECHOED);
+    let delayed = b.next_header(at(60_000), false);
+    assert_eq!(a.receive(at(70_000), at(70_000), &delayed), ECHOED);
     assert_eq!(a.round_trip(), before, "the number was echoed before");
     let _ = send(at(71_000), &mut a, &mut b);
     for _ in 0..SENT_TIMES {
@@ -262,13 +262,12 @@ fn a_replayed_old_run_does_not_keep_the_present_one_out() {
     for round in 0..20_u64 {
         let now = at(105_000 + round * 500);
         for header in replay.by_ref().take(3) {
-            // Once the present run is in, the old one is left.
-            let expected = match (proven_at, a.boot()) {
-                (Some(_), _) => Err(Dropped::BootLeft),
-                (None, Some(_)) => PRESENCE,
-                (None, None) => accepted(false, true, true),
-            };
-            assert_eq!(a.receive(now, now, header), expected, "round {round}");
+            let told = a.receive(now, now, header);
+            match (proven_at, a.node()) {
+                (Some(_), _) => assert!(matches!(told, Err(Dropped::NewBootWithoutProof { .. })), "{told:?}"),
+                (None, Some(_)) if round > 0 => assert_eq!(told, PRESENCE),
+                (None, _) => assert!(told.is_ok_and(|accepted| !accepted.echoed)),
+            }
         }
         let _ = send(now, &mut a, &mut b);
         if send(now, &mut b, &mut a) == PROVEN {
@@ -303,6 +302,20 @@ fn two_nodes_that_restarted_and_remember_only_the_other_ones_past_meet_in_two_ro
     assert_eq!(send(at(9_001), &mut b, &mut a), PROVEN, "the refused run is echoed, and this proves the echoing one");
     assert_eq!(send(at(9_002), &mut a, &mut b), PROVEN);
     assert_eq!(send(at(9_003), &mut b, &mut a), ECHOED);
+}
+
+/// The run before was heard for the last time after the present one was heard for the first.
+#[test]
+fn a_late_proof_of_the_run_before_does_not_lock_the_present_one_out() {
+    let (mut a, mut old) = (Link::new(own(A, 1)), Link::new(own(B, 2)));
+    let _ = send(at(0), &mut a, &mut old);
+    let late = old.next_header(at(10), false);
+    let mut new = Link::restore(own(B, 3), &old.persist());
+    assert_eq!(send(at(100), &mut new, &mut a), accepted(false, true, true));
+    assert_eq!(a.receive(at(101), at(101), &late), PROVEN);
+    assert_eq!(send(at(500), &mut a, &mut new), PRESENCE);
+    assert_eq!(send(at(510), &mut new, &mut a), PROVEN);
+    assert_eq!(a.receive(at(520), at(520), &late), Err(Dropped::BootLeft));
 }
 
 /// Both restarted and somebody replays the past to both, loudest before each heartbeat.
@@ -341,6 +354,18 @@ fn an_unproven_run_is_answered_at_most_five_times_an_interval_and_a_looped_recor
     assert_eq!(a.receive(at(5_900), at(5_900), &looped), NO_PROOF_NO_ANSWER);
     assert_eq!(send(at(5_099), &mut new, &mut a), NO_PROOF_NO_ANSWER);
     assert_eq!(send(at(5_100), &mut new, &mut a), NO_PROOF);
+}
+
+#[test]
+fn the_runs_that_wait_for_a_proof_are_echoed_in_turn() {
+    let mut a = Link::new(own(A, 1));
+    let _ = send(at(0), &mut Link::new(own(B, 2)), &mut a);
+    for boot in [3, 4] {
+        let _ = send(at(0), &mut Link::new(own(B, boot)), &mut a);
+    }
+    let mut turns = |now| (0..4).map(|_| a.next_header(at(now), false).echo.unwrap().boot.0).collect::<Vec<_>>();
+    assert_eq!(turns(1), [3, 4, 2, 3]);
+    assert_eq!(turns(9_000), [2; 4], "nothing is alive: the one that is accepted");
 }
 
 #[test]

@@ -50,12 +50,13 @@ pub(super) struct Window {
     first: Option<Seq>,
 }
 
-const _: () = assert!(REORDERING <= u128::BITS as u64 && LOSS_SPAN <= u128::BITS as u64);
+const _: () = assert!(REORDERING < LOSS_SPAN && LOSS_SPAN < u128::BITS as u64, "one bit for each number");
 
 impl Window {
-    /// The window of a run that begins with `seq`.
+    /// The window of a run of which `seq` is the first to count. What it overtook
+    /// does not: a run that was put aside begins again, and nothing of it counts twice.
     pub(super) const fn starting(seq: Seq) -> Self {
-        Self { highest: seq, accepted: 1, first: Some(seq) }
+        Self { highest: seq, accepted: u128::MAX, first: Some(seq) }
     }
 
     /// The window of a run of which only its highest number is remembered: what is
@@ -108,6 +109,7 @@ mod tests {
 
     /// The same by a plain set.
     struct Model {
+        first: u64,
         accepted: BTreeSet<u64>,
     }
 
@@ -116,7 +118,7 @@ mod tests {
             let highest = *self.accepted.last().unwrap();
             let place = match seq {
                 _ if seq + REORDERING <= highest => return Place::TooOld,
-                _ if self.accepted.contains(&seq) => return Place::Again,
+                _ if seq < self.first || self.accepted.contains(&seq) => return Place::Again,
                 _ if seq > highest => Place::Newest,
                 _ => Place::Late,
             };
@@ -124,9 +126,9 @@ mod tests {
             place
         }
 
-        fn loss(&self, first: u64) -> Loss {
+        fn loss(&self) -> Loss {
             let highest = *self.accepted.last().unwrap();
-            let from = first.max((highest + 1).saturating_sub(LOSS_SPAN));
+            let from = self.first.max((highest + 1).saturating_sub(LOSS_SPAN));
             let expected = highest - from + 1;
             let missing = expected - self.accepted.range(from..).count() as u64;
             Loss { missing: missing as u32, expected: expected as u32 }
@@ -140,6 +142,7 @@ mod tests {
         assert_eq!(window.accept(Seq(1)), Place::TooOld);
         assert_eq!(window.accept(Seq(2)), Place::Late);
         assert_eq!(window.accept(Seq(2)), Place::Again);
+        assert_eq!(Window::starting(Seq(3)).accept(Seq(2)), Place::Again, "overtaken by the first");
         assert_eq!(window.accept(Seq(65)), Place::Again);
         assert_eq!(window.accept(Seq(u64::MAX)), Place::Newest);
         assert_eq!(window.accept(Seq(u64::MAX)), Place::Again);
@@ -167,12 +170,12 @@ mod tests {
             steps in proptest::collection::vec((any::<bool>(), 0_u64..150), 0..300),
         ) {
             let mut window = Window::starting(Seq(first));
-            let mut model = Model { accepted: [first].into() };
+            let mut model = Model { first, accepted: [first].into() };
             for (ahead, distance) in steps {
                 let highest = window.highest().0;
                 let seq = if ahead { highest + distance % 5 } else { highest.saturating_sub(distance).max(1) };
                 prop_assert_eq!(window.accept(Seq(seq)), model.accept(seq), "{} after {}", seq, highest);
-                prop_assert_eq!(window.loss(), Some(model.loss(first)));
+                prop_assert_eq!(window.loss(), Some(model.loss()));
             }
         }
     }

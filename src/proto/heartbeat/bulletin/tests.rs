@@ -132,6 +132,9 @@ fn parts_of_an_older_generation_neither_mix_in_nor_come_back() {
 fn a_new_run_begins_anew_whatever_its_generation() {
     let mut assembler = BulletinAssembler::new();
     assert!(feed(&mut assembler, BOOT, &(9, 0, 1, b"old run".to_vec())).is_some());
+    assert_eq!(feed(&mut assembler, BootId(2), &(9, 0, 1, b"new run".to_vec())), Some(b"new run".to_vec()));
+    let mut assembler = BulletinAssembler::new();
+    assert!(feed(&mut assembler, BOOT, &(9, 0, 1, b"old run".to_vec())).is_some());
     let part = (1, 0, 2, vec![1; PART_LENGTH]);
     assert_eq!(feed(&mut assembler, BootId(2), &part), None);
     assert_eq!(feed(&mut assembler, BootId(2), &(1, 1, 2, vec![1])), Some(vec![1; PART_LENGTH + 1]));
@@ -141,7 +144,7 @@ fn a_new_run_begins_anew_whatever_its_generation() {
 fn one_generation_cut_in_two_ways_keeps_its_first_word() {
     let mut assembler = BulletinAssembler::new();
     assert_eq!(feed(&mut assembler, BOOT, &(1, 0, 2, vec![1; PART_LENGTH])), None);
-    assert_eq!(feed(&mut assembler, BOOT, &(1, 0, 1, vec![2])), None);
+    assert_eq!(feed(&mut assembler, BOOT, &(1, 1, 3, vec![2; PART_LENGTH])), None);
     assert_eq!(feed(&mut assembler, BOOT, &(1, 1, 2, vec![1])), Some(vec![1; PART_LENGTH + 1]));
 }
 

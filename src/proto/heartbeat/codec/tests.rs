@@ -268,6 +268,10 @@ fn a_full_part_of_a_bulletin_leaves_room_for_two_reports() {
     let mut encoder = Encoder::new(&mut memory, &header());
     assert!(encoder.bulletin(&BulletinPart::new(1, 0, 2, &[0; PART_LENGTH]).unwrap()));
     assert_eq!(encoder.groups(&[full_report(); 3]), 2);
+    // What did not fit left nothing behind.
+    let datagram = encoder.seal(&Keys::keyless(), ROUTE);
+    let records = decode(&datagram[..datagram.len() - TAG_LENGTH], |message| message.records().count());
+    assert_eq!(records, Ok(3));
 }
 
 #[test]

@@ -1,0 +1,131 @@
+//! The agent: the composition root. Configuration becomes parts, parts are joined by
+//! channels, and [`brain`] runs them until the process is told to stop.
+//!
+//! | task or thread | what it does | why it may be cancelled |
+//! | --- | --- | --- |
+//! | heart (thread) | beats, elects | never; it ends by itself after its goodbye |
+//! | brain | this process's main task: everything meets here | it is the last to go |
+//! | claim, one a group | does what the reconciler asks | nothing is ever unassigned by dropping it |
+//! | check, one each | looks | the next run looks again |
+//! | reach, forwarders | watch | they hold no state |
+//! | control server | answers | half a second for answers under way |
+//! | log, history, state (threads) | write | flushed within a bound at the end |
+
+mod acts;
+mod brain;
+mod bulletin;
+mod desk;
+mod parts;
+mod snapshot;
+mod store;
+mod timeline;
+
+use std::time::Duration;
+
+use crate::cli::run::RunOptions;
+use crate::config::secret::Secrets;
+use crate::config::{self, Config};
+use crate::proto::ids::GroupName;
+use crate::sys::log::{self, Log};
+use crate::sys::{clock, rt};
+use crate::view::history::{Entry, History};
+
+/// The configuration cannot work: systemd must not start it again (`RestartPreventExitStatus=`).
+const CONFIG: u8 = 78;
+
+/// Anything else that ends the agent unasked.
+const FAILED: u8 = 1;
+
+/// How long the end of the process waits for lines that a hung reader does not take.
+const FLUSH: Duration = Duration::from_millis(500);
+
+/// Runs the agent until it is told to stop. The exit code of `haagent run`.
+#[must_use]
+pub fn run(options: RunOptions) -> u8 {
+    let log = match log::init() {
+        Ok(log) => log,
+        // The log itself cannot say so; the exit code does.
+        Err(_) => return CONFIG,
+    };
+    let code = started(&options, &log);
+    log.flush(FLUSH);
+    code
+}
+
+fn started(options: &RunOptions, log: &Log) -> u8 {
+    let loaded = match config::load(&options.config) {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            for line in problems.to_string().lines() {
+                tracing::error!("{line}");
+            }
+            tracing::error!("the configuration cannot be used; nothing was started");
+            return CONFIG;
+        }
+    };
+    for line in loaded.warnings.to_string().lines() {
+        tracing::warn!("{line}");
+    }
+    let secrets = match Secrets::read(&loaded.config) {
+        Ok(secrets) => secrets,
+        Err(errors) => {
+            for (setting, error) in errors {
+                tracing::error!("{setting}: {error}; {}", error.mend());
+            }
+            return CONFIG;
+        }
+    };
+    prepare(&loaded.config);
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(4).build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!("cannot start the runtime: {error}");
+            return FAILED;
+        }
+    };
+    let file = options.config.display().to_string();
+    let code = match runtime.block_on(parts::assemble(loaded.config, &secrets, &file, log.clone())) {
+        Ok(assembled) => runtime.block_on(assembled.run()),
+        Err(error) => {
+            tracing::error!("{}", explained(&error));
+            if error.is_config() { CONFIG } else { FAILED }
+        }
+    };
+    runtime.shutdown_timeout(FLUSH);
+    code
+}
+
+/// What must be done before there are threads; what was refused is said and lived without.
+fn prepare(config: &Config) {
+    if let Err(error) = rt::protect_secrets() {
+        tracing::warn!("secrets are not kept out of core dumps: {error}");
+    }
+    if let Err(error) = rt::clear_ambient_capabilities() {
+        tracing::warn!("ambient capabilities are kept: {error}");
+    }
+    if config.node.realtime {
+        tracing::info!("{}", rt::prepare_memory());
+    }
+}
+
+/// An error with its causes, on one line.
+fn explained(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+/// What `haagent history` asks for.
+fn history_entries(history: &History, group: Option<&GroupName>, limit: u32) -> Vec<Entry> {
+    history.entries(group, usize::try_from(limit).unwrap_or(usize::MAX))
+}
+
+/// Now, for people and files.
+fn stamp() -> crate::view::status::Stamp {
+    clock::wall().into()
+}

@@ -1,0 +1,401 @@
+//! From a configuration to parts that run: who this node is, the heart, and for each
+//! group its health, its checks, its claim.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::Url;
+use tokio::sync::{mpsc, watch};
+
+use super::acts::Acts;
+use super::brain::{Brain, Event, GroupPart, Identity, PeerPart};
+use super::desk::{ASKS, Desk};
+use super::store::{Known, Store, StoreError};
+use crate::checks::{self, CheckKind, CheckSettings, docker};
+use crate::claims::{self, digitalocean as driver};
+use crate::cloud::digitalocean::client::{self, Client, SettingsError};
+use crate::cloud::discover::Directory;
+use crate::cloud::dns::Resolver;
+use crate::cloud::metadata;
+use crate::cloud::reach::{self, Reach};
+use crate::config::secret::Secrets;
+use crate::config::types::{self, Discovered, Preempt};
+use crate::config::{Config, NodeConfig, NodeFacts, NodeGroup, Problems};
+use crate::control::server::{BindError, Server};
+use crate::heart::{self, Plan, StartError};
+use crate::proto::claim::{self, Reconciler};
+use crate::proto::claim::event::{ClaimReport, Intent};
+use crate::proto::election::event as election;
+use crate::proto::health::{CheckIndex, Health, Pace};
+use crate::proto::heartbeat::mac::{Key, Keys};
+use crate::proto::ids::DropletId;
+use crate::proto::node::{self, GroupIndex, GroupParams, PeerIndex};
+use crate::proto::time::Time;
+use crate::sys::log::Log;
+use crate::sys::notify::{self, Notifier, NotifyError};
+use crate::sys::{clock, rng};
+use crate::view::history::History;
+
+/// Events on their way to the brain. Full: who sends waits, and has nothing urgent besides.
+const EVENTS: usize = 256;
+
+/// The metadata service is asked again after this when the node's own address is not known.
+const AGAIN: Duration = Duration::from_secs(2);
+
+/// Why the agent does not start.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AssembleError {
+    #[error("the configuration does not fit this host:\n{0}")]
+    Misfit(Problems),
+    #[error(transparent)]
+    Cloud(#[from] SettingsError),
+    #[error(transparent)]
+    Metadata(#[from] metadata::Error),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Heart(#[from] StartError),
+    #[error(transparent)]
+    Control(#[from] BindError),
+    #[error(transparent)]
+    Random(#[from] rng::RandomError),
+    #[error(transparent)]
+    Notify(#[from] NotifyError),
+    #[error("cannot start a thread or listen for signals")]
+    System(#[from] std::io::Error),
+}
+
+impl AssembleError {
+    /// Whether a restart would fail in the same way until somebody changes the configuration.
+    pub(super) fn is_config(&self) -> bool {
+        match self {
+            Self::Misfit(_) | Self::Cloud(_) | Self::Metadata(_) => true,
+            Self::Store(_)
+            | Self::Heart(_)
+            | Self::Control(_)
+            | Self::Random(_)
+            | Self::Notify(_)
+            | Self::System(_) => false,
+        }
+    }
+}
+
+/// All parts, joined.
+pub(super) struct Assembled {
+    brain: Brain,
+    server: Server,
+    desk: Arc<Desk>,
+}
+
+impl Assembled {
+    /// Runs until the process is told to stop; its exit code.
+    pub(super) async fn run(self) -> u8 {
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let server = tokio::spawn(self.server.serve(self.desk, async {
+            let _ = stopped.await;
+        }));
+        let code = self.brain.run().await;
+        let _ = stop.send(());
+        let _ = tokio::time::timeout(Duration::from_secs(1), server).await;
+        code
+    }
+}
+
+/// Makes all parts of this node and starts them.
+pub(super) async fn assemble(
+    config: Config,
+    secrets: &Secrets,
+    file: &str,
+    log: Log,
+) -> Result<Assembled, AssembleError> {
+    let resolver = Resolver::default();
+    let metadata = metadata::Client::new(config.digitalocean.metadata_url.as_str(), resolver.clone())?;
+    let node = for_this_host(&config, &metadata).await?;
+    for line in node.warnings.to_string().lines() {
+        tracing::warn!("{line}");
+    }
+    let store = Store::open(&config.node.state_dir)?;
+    let (mut known, trouble) = store.known();
+    let (acts, acts_trouble) = store.acts::<Acts>();
+    for line in [trouble, acts_trouble].into_iter().flatten() {
+        tracing::warn!("{line}");
+    }
+    let history = Arc::new(History::open(&config.node.state_dir)?);
+    let cloud = client::Settings {
+        api_url: config.digitalocean.api_url.as_str().to_owned(),
+        token: secrets.token.clone(),
+        token_source: config.digitalocean.token.to_string(),
+        ca_file: config.digitalocean.ca_file.clone(),
+        timeout: config.digitalocean.timeout,
+        resolver: resolver.clone(),
+    };
+    let api_url = client::base_url(&cloud.api_url)?;
+
+    let peers: Vec<Ipv4Addr> =
+        node.groups.iter().flat_map(|group| group.others.iter().copied()).collect::<BTreeSet<_>>().into_iter().collect();
+    for group in &node.groups {
+        // The acts' own file is the word on drains: it has the author.
+        let id = group.group.name.id();
+        let drained = acts.drained(&group.group.name);
+        match known.memory.groups.iter_mut().find(|(of, _)| *of == id) {
+            Some((_, memory)) => memory.drained = drained,
+            None => known.memory.groups.push((id, election::Memory { drained, ..election::Memory::default() })),
+        }
+    }
+    let notifier = Arc::new(Notifier::from_env()?);
+    let server = Server::bind(&config.control.socket)?;
+    let heart = heart::start(plan(&node, secrets, &peers, &known, &notifier)?)?;
+    tracing::info!(
+        "{} starts: heartbeats from {} ({}) every {:?} to {}; {}",
+        node.name,
+        node.address,
+        heart.interface,
+        config.heartbeat.interval,
+        peers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        heart.scheduling.map_or("realtime is not asked for".to_owned(), |scheduling| scheduling.to_string()),
+    );
+
+    let (events, incoming) = mpsc::channel(EVENTS);
+    let mut groups = Vec::with_capacity(node.groups.len());
+    for (index, group) in node.groups.iter().enumerate() {
+        let api = Client::new(cloud.clone())?;
+        let metadata = metadata::Client::new(config.digitalocean.metadata_url.as_str(), resolver.clone())?;
+        groups.push(start_group(GroupIndex(index), group, &node, &known, api, metadata, &events)?);
+    }
+    start_reach(&api_url, resolver, &events);
+    if node.droplet_id.is_none() {
+        tokio::spawn(find_droplet(metadata, events.clone()));
+    }
+    let (asks, asked) = mpsc::channel(ASKS);
+    let identity = Identity {
+        name: node.name.clone(),
+        address: node.address,
+        file: file.to_owned(),
+        config_hash: node.groups.iter().fold(0, |sum: u32, group| sum.rotate_left(1) ^ group.group.settings_hash()),
+        interval: config.heartbeat.interval,
+        on_stop: config.node.on_stop,
+        started: super::stamp(),
+        began: clock::now(),
+    };
+    let peers = peers.into_iter().map(PeerPart::new).collect();
+    let brain = Brain::new(
+        identity,
+        node.droplet_id,
+        heart,
+        groups,
+        peers,
+        known,
+        acts,
+        store,
+        Arc::clone(&history),
+        notifier,
+        log,
+        incoming,
+        asked,
+    )?;
+    let desk = Arc::new(Desk { asks, snapshots: brain.snapshots(), history });
+    Ok(Assembled { brain, server, desk })
+}
+
+/// Fills in what differs between hosts. A metadata service that does not answer is waited
+/// for where it is needed: it may come up after this agent does.
+async fn for_this_host(config: &Config, metadata: &metadata::Client) -> Result<NodeConfig, AssembleError> {
+    let host_name = nix::unistd::gethostname().map_err(std::io::Error::from)?.to_string_lossy().into_owned();
+    let mut facts = NodeFacts { host_name, private_address: None, droplet_id: None };
+    if config.node.address == Discovered::Auto {
+        facts.private_address = Some(wait_for("this host's private address", || metadata.private_address()).await);
+        facts.droplet_id = metadata.id().await.ok();
+    }
+    config.for_node(&facts).map_err(AssembleError::Misfit)
+}
+
+/// Asks until there is an answer.
+async fn wait_for<T, F: Future<Output = Result<T, metadata::Error>>>(what: &str, ask: impl Fn() -> F) -> T {
+    loop {
+        match ask().await {
+            Ok(answer) => return answer,
+            Err(error) => {
+                tracing::warn!("{what} is not known yet: {}; asking again", super::explained(&error));
+                tokio::time::sleep(AGAIN).await;
+            }
+        }
+    }
+}
+
+/// This droplet's number goes into the bulletin: peers then know who holds the address.
+async fn find_droplet(metadata: metadata::Client, events: mpsc::Sender<Event>) {
+    loop {
+        match metadata.id().await {
+            Ok(droplet) => {
+                let _ = events.send(Event::Droplet(droplet)).await;
+                return;
+            }
+            Err(_) if events.is_closed() => return,
+            // The driver asks too, and says what is wrong.
+            Err(_) => tokio::time::sleep(AGAIN * 5).await,
+        }
+    }
+}
+
+fn plan(
+    node: &NodeConfig,
+    secrets: &Secrets,
+    peers: &[Ipv4Addr],
+    known: &Known,
+    notifier: &Arc<Notifier>,
+) -> Result<Plan, AssembleError> {
+    let keys = match &secrets.keys {
+        None => Keys::keyless(),
+        Some(keys) => {
+            Keys::new(Key::new(keys.key.bytes()), keys.old_key.as_ref().map(|old_key| Key::new(old_key.bytes())))
+        }
+    };
+    let groups = node.groups.iter().map(|group| group_params(node, group, peers)).collect();
+    Ok(Plan {
+        node: node::Params {
+            node: node.name.id(),
+            boot: rng::boot_id()?,
+            own: node.address,
+            interval: node.config.heartbeat.interval,
+            peers: peers.to_vec(),
+            groups,
+        },
+        keys,
+        memory: Some(known.memory.clone()),
+        port: node.config.heartbeat.port.get(),
+        realtime: node.config.node.realtime,
+        watchdog: notify::watchdog_interval().map(|interval| (Arc::clone(notifier), interval / 2)),
+    })
+}
+
+fn group_params(node: &NodeConfig, group: &NodeGroup, peers: &[Ipv4Addr]) -> GroupParams {
+    let settings = &group.group;
+    let place = |address: &Ipv4Addr| peers.iter().position(|peer| peer == address).map(PeerIndex);
+    let (preempt, preempt_delay) = match settings.preempt {
+        Preempt::Sticky => (false, Preempt::DELAY),
+        Preempt::After(delay) => (true, delay),
+    };
+    GroupParams {
+        election: election::Params {
+            group: settings.name.id(),
+            settings: settings.settings_hash(),
+            own: node.address,
+            interval: node.config.heartbeat.interval,
+            preempt,
+            preempt_delay,
+            claim_timeout: settings.times.claim_timeout(),
+            readiness_interval: settings.times.readiness_interval(),
+            // CLOCK_BOOTTIME counts from there.
+            host_up: Time::ORIGIN,
+        },
+        peers: group.others.iter().filter_map(place).collect(),
+        priority: group.priority,
+    }
+}
+
+fn start_group(
+    index: GroupIndex,
+    group: &NodeGroup,
+    node: &NodeConfig,
+    known: &Known,
+    api: Client,
+    metadata: metadata::Client,
+    events: &mpsc::Sender<Event>,
+) -> Result<GroupPart, AssembleError> {
+    let settings = &group.group;
+    let checks: Vec<CheckSettings> = settings.checks.iter().map(|check| check_settings(check, node)).collect();
+    let paces = checks.iter().map(|check| (Arc::clone(&check.name), check.pace));
+    let health = Health::new(clock::now(), group.priority, paces);
+    let (reports, mut seen) = mpsc::channel(checks::REPORT_QUEUE);
+    let running =
+        checks.iter().enumerate().map(|(n, check)| checks::start(CheckIndex(n), check, reports.clone())).collect();
+    forward(events, async move || seen.recv().await, move |report| Event::Check(index, report));
+
+    let directory = Directory {
+        members: settings.peers.clone(),
+        droplets: known.members.iter().filter_map(|(address, member)| Some((member.droplet?, *address))).collect(),
+    };
+    let (directory, directory_seen) = watch::channel(directory);
+    let driver = driver::DigitalOcean::new(driver::Settings {
+        api,
+        metadata,
+        address: settings.claim.address(),
+        droplet: node.droplet_id,
+        directory: directory_seen,
+    });
+    let reconciler = Reconciler::new(claim::Params {
+        heartbeat_interval: node.config.heartbeat.interval,
+        verify_interval: settings.times.verify_interval(),
+        readiness_interval: settings.times.readiness_interval(),
+        claim_timeout: settings.times.claim_timeout(),
+        calls_per_minute: node.config.digitalocean.calls_per_minute.get(),
+        seed: rng::seed()?,
+    });
+    let (intents, intended) = watch::channel(Intent::Yield);
+    let (reported, mut reports) = watch::channel(ClaimReport::default());
+    let (happened, mut happenings) = mpsc::channel(claims::EVENTS);
+    let channels = claims::Channels { intents: intended, reports: reported, events: happened };
+    tokio::spawn(claims::run(reconciler, driver, channels));
+    let newest = async move || {
+        reports.changed().await.ok()?;
+        Some(reports.borrow_and_update().clone())
+    };
+    forward(events, newest, move |report| Event::Claim(index, Box::new(report)));
+    forward(events, async move || happenings.recv().await, move |event| Event::Happened(index, event));
+    Ok(GroupPart::new(settings, group.priority, health, checks, running, intents, directory))
+}
+
+/// Passes on what a part says, until one side is gone.
+fn forward<T: Send + 'static>(
+    events: &mpsc::Sender<Event>,
+    mut next: impl AsyncFnMut() -> Option<T> + 'static,
+    wrap: impl Fn(T) -> Event + 'static,
+) {
+    let events = events.clone();
+    tokio::task::spawn_local(async move {
+        while let Some(said) = next().await {
+            if events.send(wrap(said)).await.is_err() {
+                return;
+            }
+        }
+    });
+}
+
+fn check_settings(check: &types::Check, node: &NodeConfig) -> CheckSettings {
+    let types::CheckKind::Docker(docker) = &check.kind;
+    CheckSettings {
+        name: Arc::from(check.name.as_str()),
+        pace: Pace {
+            interval: check.interval,
+            timeout: check.timeout,
+            rise: check.rise.into(),
+            fall: check.fall.into(),
+            start_period: check.start_period,
+            weight: check.weight.map(|weight| i32::from(weight.get())),
+        },
+        kind: CheckKind::Docker(docker::DockerSettings {
+            socket: node.config.docker.socket.clone(),
+            running: docker.count,
+            name: docker.name.clone(),
+            label: docker.label.clone(),
+            healthy: docker.healthy,
+        }),
+    }
+}
+
+fn start_reach(api_url: &Url, resolver: Resolver, events: &mpsc::Sender<Event>) {
+    let Some(target) = reach::Target::of(api_url) else { return };
+    let (reached, mut seen) = watch::channel(Reach::Unknown);
+    tokio::spawn(reach::run(target, resolver, reached));
+    let newest = async move || {
+        seen.changed().await.ok()?;
+        Some(*seen.borrow_and_update())
+    };
+    forward(events, newest, Event::Reach);
+}
+
+/// For `Event::Droplet`.
+pub(super) type FoundDroplet = DropletId;

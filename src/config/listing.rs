@@ -1,0 +1,288 @@
+//! All settings of a configuration as one list: what `config show` prints, what
+//! a reload compares, and what peers compare by its hash.
+
+use std::fmt::{self, Write as _};
+use std::path::Path;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use super::raw::toml_key;
+use super::secret::SecretSource;
+use super::types::{Authentication, CheckKind, Config, Discovered, Group, Majority, Preempt, Written};
+
+/// One setting with its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// The table's header as TOML has it; tables of one list have one header.
+    pub header: String,
+    /// The table in full: `group.web.check.0`.
+    pub table: String,
+    /// The key within the table: `docker.running`.
+    pub key: &'static str,
+    /// The value as TOML has it.
+    pub value: Value,
+    /// Whether peers must have the same value.
+    shared: bool,
+    /// Whether a running agent cannot take a new value.
+    restart: bool,
+}
+
+/// The value of a setting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// As TOML has it.
+    Toml(String),
+    /// There is no word for it in TOML: what happens instead.
+    Unset(&'static str),
+}
+
+impl Setting {
+    /// The key in full: `group.web.check.0.docker.running`.
+    #[must_use]
+    pub fn path(&self) -> String {
+        format!("{}.{}", self.table, self.key)
+    }
+}
+
+/// A setting that two configurations have differently.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The key in full: `heartbeat.port`.
+    pub path: String,
+    /// Only a restart of the agent gives it effect.
+    pub restart: bool,
+}
+
+impl Config {
+    /// All settings in the order in which they are documented.
+    #[must_use]
+    pub fn settings(&self) -> Vec<Setting> {
+        let mut list = List::default();
+        list.table("[node]", "node");
+        list.add(
+            "name",
+            self.node.name.as_ref().map_or(Value::Unset("the host name"), |name| string(name.as_str())),
+            RESTART,
+        );
+        list.add("address", discovered(&self.node.address, |address| format!("\"{address}\"")), RESTART);
+        list.add("state_dir", path(&self.node.state_dir), RESTART);
+        list.add("on_stop", string(self.node.on_stop.as_str()), OWN);
+        list.add("realtime", plain(self.node.realtime), RESTART);
+
+        list.table("[heartbeat]", "heartbeat");
+        list.add("port", plain(self.heartbeat.port), RESTART);
+        list.add("interval", duration(self.heartbeat.interval), OWN);
+        match &self.heartbeat.authentication {
+            Authentication::Keyed { key, old_key } => {
+                let names = ["key.file", "key.env", "key.credential"];
+                list.source(names, key);
+                let names = ["old_key.file", "old_key.env", "old_key.credential"];
+                match old_key {
+                    Some(old_key) => list.source(names, old_key),
+                    None => list.add("old_key", Value::Unset("none"), OWN),
+                }
+                list.add("insecure", plain(false), OWN);
+            }
+            Authentication::Insecure => list.add("insecure", plain(true), OWN),
+        }
+
+        list.table("[control]", "control");
+        list.add("socket", path(&self.control.socket), RESTART);
+
+        let cloud = &self.digitalocean;
+        list.table("[digitalocean]", "digitalocean");
+        list.source(["token.file", "token.env", "token.credential"], &cloud.token);
+        list.add("api_url", string(cloud.api_url.as_str()), RESTART);
+        list.add("ca_file", cloud.ca_file.as_deref().map_or(Value::Unset("the system's authorities"), path), RESTART);
+        list.add("metadata_url", string(cloud.metadata_url.as_str()), RESTART);
+        list.add("droplet_id", discovered(&cloud.droplet_id, ToString::to_string), RESTART);
+        list.add("timeout", duration(cloud.timeout), OWN);
+        list.add("calls_per_minute", plain(cloud.calls_per_minute), OWN);
+
+        list.table("[docker]", "docker");
+        list.add("socket", path(&self.docker.socket), RESTART);
+
+        self.groups.iter().for_each(|group| list.group(group));
+        list.settings
+    }
+
+    /// What `new` changes, in the order of the settings; then what it no longer has.
+    #[must_use]
+    pub fn diff(&self, new: &Self) -> Vec<Change> {
+        let (before, after) = (self.settings(), new.settings());
+        let value = |list: &[Setting], path: &str| list.iter().find(|s| s.path() == path).map(|s| s.value.clone());
+        let changed = after.iter().filter(|s| value(&before, &s.path()).as_ref() != Some(&s.value));
+        let gone = before.iter().filter(|s| value(&after, &s.path()).is_none());
+        changed.chain(gone).map(|s| Change { path: s.path(), restart: s.restart }).collect()
+    }
+}
+
+impl Group {
+    /// A number that is the same on all nodes whose settings of this group are, and
+    /// that different versions agree on as long as the settings are written the same.
+    /// Ask [`NodeGroup`](super::NodeGroup)'s group: its `peers` hold all members on every node.
+    #[must_use]
+    pub fn settings_hash(&self) -> u32 {
+        let mut list = List::default();
+        list.group(self);
+        let mut digest = Sha256::new();
+        for setting in list.settings.iter().filter(|setting| setting.shared) {
+            digest.update(format!("{} = {}\n", setting.path(), setting.value));
+        }
+        digest.finalize().iter().take(4).fold(0, |sum, byte| sum << 8 | u32::from(*byte))
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Toml(text) => f.write_str(text),
+            Self::Unset(text) => write!(f, "({text})"),
+        }
+    }
+}
+
+/// Whom a setting concerns, and when a new value takes effect.
+#[derive(Clone, Copy)]
+struct Kind {
+    shared: bool,
+    restart: bool,
+}
+
+/// Of this node alone; a reload is enough.
+const OWN: Kind = Kind { shared: false, restart: false };
+/// Of this node alone; threads, sockets and clients are made of it at start.
+const RESTART: Kind = Kind { shared: false, restart: true };
+/// Of the whole group; a reload is enough.
+const SHARED: Kind = Kind { shared: true, restart: false };
+
+/// Settings as they are put together, table by table.
+#[derive(Default)]
+struct List {
+    header: String,
+    table: String,
+    settings: Vec<Setting>,
+}
+
+impl List {
+    fn table(&mut self, header: &str, table: &str) {
+        self.header = header.to_owned();
+        self.table = table.to_owned();
+    }
+
+    fn add(&mut self, key: &'static str, value: Value, kind: Kind) {
+        self.settings.push(Setting {
+            header: self.header.clone(),
+            table: self.table.clone(),
+            key,
+            value,
+            shared: kind.shared,
+            restart: kind.restart,
+        });
+    }
+
+    /// Where a secret is read from, under one of the three names.
+    fn source(&mut self, [file, environment, credential]: [&'static str; 3], source: &SecretSource) {
+        match source {
+            SecretSource::File(from) => self.add(file, path(from), OWN),
+            SecretSource::Environment(name) => self.add(environment, string(name), OWN),
+            SecretSource::Credential(name) => self.add(credential, string(name), OWN),
+        }
+    }
+
+    fn group(&mut self, group: &Group) {
+        let name = format!("group.{}", toml_key(group.name.as_str()));
+        self.table(&format!("[{name}]"), &name);
+        self.add("peers", list(group.peers.iter().map(|peer| format!("\"{peer}\""))), SHARED);
+        self.add("priority", plain(group.priority), OWN);
+        if group.priorities.is_empty() {
+            self.add("priorities", Value::Unset("none"), SHARED);
+        } else {
+            let entries = group.priorities.iter().map(|(node, priority)| format!("\"{node}\" = {priority}"));
+            self.add("priorities", Value::Toml(format!("{{ {} }}", entries.collect::<Vec<_>>().join(", "))), SHARED);
+        }
+        let majority = match group.majority {
+            Majority::Auto => string("auto"),
+            Majority::Off => plain(false),
+        };
+        self.add("majority", majority, SHARED);
+        match group.preempt {
+            Preempt::Sticky => self.add("preempt", plain(false), SHARED),
+            Preempt::After(delay) => {
+                self.add("preempt", plain(true), SHARED);
+                self.add("preempt_delay", duration(delay), SHARED);
+            }
+        }
+        self.add("claim_timeout", duration(group.times.claim_timeout()), SHARED);
+        self.add("verify_interval", duration(group.times.verify_interval()), SHARED);
+        self.add("readiness_interval", duration(group.times.readiness_interval()), SHARED);
+        for (at, check) in group.checks.iter().enumerate() {
+            self.table(&format!("[[{name}.check]]"), &format!("{name}.check.{at}"));
+            match &check.kind {
+                CheckKind::Docker(docker) => {
+                    let (min, max) = (docker.count.min(), docker.count.max());
+                    if max == Some(min) {
+                        self.add("docker.running", plain(min), SHARED);
+                    } else {
+                        self.add("docker.min", plain(min), SHARED);
+                        self.add("docker.max", max.map_or(Value::Unset("no limit"), plain), SHARED);
+                    }
+                    let every = || Value::Unset("every container");
+                    self.add("docker.name", docker.name.as_deref().map_or_else(every, string), SHARED);
+                    self.add("docker.label", docker.label.as_deref().map_or_else(every, string), SHARED);
+                    self.add("docker.healthy", plain(docker.healthy), SHARED);
+                }
+            }
+            self.add("name", string(check.name.as_str()), SHARED);
+            self.add("interval", duration(check.interval), SHARED);
+            self.add("timeout", duration(check.timeout), SHARED);
+            self.add("rise", plain(check.rise), SHARED);
+            self.add("fall", plain(check.fall), SHARED);
+            self.add("start_period", duration(check.start_period), SHARED);
+            self.add("weight", check.weight.map_or(Value::Unset("failing means Fault"), plain), SHARED);
+        }
+        self.table(&format!("[[{name}.claim]]"), &format!("{name}.claim.0"));
+        self.add("digitalocean.reserved_ip", Value::Toml(format!("\"{}\"", group.claim.address())), SHARED);
+    }
+}
+
+fn plain(value: impl fmt::Display) -> Value {
+    Value::Toml(value.to_string())
+}
+
+fn duration(value: Duration) -> Value {
+    Value::Toml(format!("\"{}\"", Written(value)))
+}
+
+fn path(value: &Path) -> Value {
+    string(&value.display().to_string())
+}
+
+fn list(items: impl Iterator<Item = String>) -> Value {
+    Value::Toml(format!("[{}]", items.collect::<Vec<_>>().join(", ")))
+}
+
+fn discovered<T>(value: &Discovered<T>, given: impl Fn(&T) -> String) -> Value {
+    match value {
+        Discovered::Auto => string("auto"),
+        Discovered::Given(value) => Value::Toml(given(value)),
+    }
+}
+
+/// A basic string of TOML.
+fn string(text: &str) -> Value {
+    let mut written = String::from("\"");
+    for letter in text.chars() {
+        match letter {
+            '"' | '\\' => written.extend(['\\', letter]),
+            control if control.is_control() => {
+                // A `String` takes whatever is written to it.
+                let _ = write!(written, "\\u{:04X}", u32::from(control));
+            }
+            other => written.push(other),
+        }
+    }
+    written.push('"');
+    Value::Toml(written)
+}

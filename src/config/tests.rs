@@ -1,0 +1,1806 @@
+//! Every mistake that is known to be made, with the words in which it is told;
+//! and what must hold for every file.
+
+use std::fmt::Write as _;
+use std::net::Ipv4Addr;
+use std::num::NonZeroU16;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::secret::SecretSource;
+use super::types::{
+    Authentication, Check, CheckKind, Claim, Count, DigitalOcean, Discovered, Majority, OnStop, Preempt,
+};
+use super::*;
+use crate::proto::ids::{DropletId, NodeName, Priority};
+
+const HEAD: &str = r#"[digitalocean]
+token.file = "/etc/haagent/do-token"
+[heartbeat]
+key.file = "/etc/haagent/heartbeat.key"
+"#;
+const WEB: &str = r#"[group.web]
+peers = ["10.114.0.4", "10.114.0.5"]
+"#;
+const CHECK: &str = r#"[[group.web.check]]
+docker.running = 10
+docker.label = "app=web"
+"#;
+const CLAIM: &str = r#"[[group.web.claim]]
+digitalocean.reserved_ip = "203.0.113.10"
+"#;
+
+struct Case {
+    name: &'static str,
+    file: &'static [&'static str],
+    told: &'static str,
+}
+
+/// Files that are refused.
+const MISTAKES: &[Case] = &[
+    Case {
+        name: "single brackets around a check",
+        file: &[
+            HEAD,
+            WEB,
+            r#"[group.web.check]
+docker.running = 10
+docker.label = "app=web"
+"#,
+            CLAIM,
+        ],
+        told: "haagent.toml:7:1: [group.web.check] must have double brackets: a group may have several
+    7 | [group.web.check]
+      | ^^^^^^^^^^^^^^^^^
+  mend: write `[[group.web.check]]`
+",
+    },
+    Case {
+        name: "plural of a table's name",
+        file: &[
+            HEAD,
+            WEB,
+            "[[group.web.checks]]
+docker.running = 10
+",
+            CLAIM,
+        ],
+        told: "haagent.toml:7:13: unknown key `checks` in [group.web]
+    7 | [[group.web.checks]]
+      |             ^^^^^^
+  mend: did you mean `[[group.web.check]]`?
+",
+    },
+    Case {
+        name: "a group without a name",
+        file: &[
+            HEAD,
+            r#"[[group]]
+peers = ["10.114.0.4", "10.114.0.5"]
+"#,
+        ],
+        told: "haagent.toml:5:3: [[group]] has no name
+    5 | [[group]]
+      |   ^^^^^
+  mend: write `[group.NAME]`: single brackets, and a name
+",
+    },
+    Case {
+        name: "a group's key after its claim",
+        file: &[
+            HEAD,
+            WEB,
+            CHECK,
+            CLAIM,
+            "preempt = true
+",
+        ],
+        told: "haagent.toml:12:1: `preempt` belongs in [group.web], not [[group.web.claim]]
+   12 | preempt = true
+      | ^^^^^^^
+  mend: move it up under [group.web], before the first [[group.web...]] (line 7)
+",
+    },
+    Case {
+        name: "an inline token and key",
+        file: &[
+            r#"[digitalocean]
+token = "dop_v1_0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+[heartbeat]
+key = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+"#,
+            WEB,
+            CHECK,
+            CLAIM,
+        ],
+        told: r#"haagent.toml:2:9: `token` must not be in this file: everybody who may see the file would know it
+    2 | token = "***********************************************************************"
+      |         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+  mend: put it into a file of its own and write `token.file = "/etc/haagent/do-token"`
+haagent.toml:4:7: `key` must not be in this file: everybody who may see the file would know it
+    4 | key = "****************************************************************"
+      |       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+  mend: put it into a file of its own and write `key.file = "/etc/haagent/heartbeat.key"`
+"#,
+    },
+    Case {
+        name: "a token over several lines",
+        file: &[
+            r#"[digitalocean]
+token = """
+geheim
+""" 
+[heartbeat]
+old_key = { inline = "geheim" }
+"#,
+            WEB,
+            CHECK,
+            CLAIM,
+        ],
+        told: r#"haagent.toml:2:9: `token` must not be in this file: everybody who may see the file would know it
+    2 | token = "**
+      |         ^^^
+  mend: put it into a file of its own and write `token.file = "/etc/haagent/do-token"`
+haagent.toml:6:13: unknown key `inline` in `old_key`
+    6 | old_key = { inline = "******" }
+      |             ^^^^^^
+  mend: write `old_key.file`, `old_key.env` or `old_key.credential`
+"#,
+    },
+    Case {
+        name: "a misspelt token, unquoted",
+        file: &[
+            r#"[digitalocean]
+tokn = geheim
+[heartbeat]
+key = "gehei
+"#,
+            WEB,
+            CHECK,
+            CLAIM,
+        ],
+        told: r#"haagent.toml:2:8: this value must be in quotes
+    2 | tokn = ******
+      |        ^^^^^^
+  mend: a secret must not be in this file: write `.file = "/PATH"` for it
+haagent.toml:4:13: this is no TOML: invalid basic string, expected `"`
+    4 | key = "*****
+      |             ^
+  mend: end the text with the quote it begins with
+"#,
+    },
+    Case {
+        name: "one peer as a text",
+        file: &[
+            HEAD,
+            r#"[group.web]
+peers = "10.0.0.5"
+"#,
+            CHECK,
+            CLAIM,
+        ],
+        told: r#"haagent.toml:6:9: `peers` must be a list, not a text
+    6 | peers = "10.0.0.5"
+      |         ^^^^^^^^^^
+  mend: write `peers = ["10.0.0.5", ...]` with all members, this node too
+"#,
+    },
+    Case {
+        name: "a duration without a unit",
+        file: &[
+            HEAD,
+            "interval = 1
+",
+            WEB,
+            CHECK,
+            CLAIM,
+        ],
+        told: r#"haagent.toml:5:12: `interval` must be a duration with a unit, not a whole number
+    5 | interval = 1
+      |            ^
+  mend: write `interval = "1s"`
+"#,
+    },
+    Case {
+        name: "a duration without quotes",
+        file: &[
+            HEAD,
+            "interval = 1s
+",
+            WEB,
+            CHECK,
+            CLAIM,
+        ],
+        told: r#"haagent.toml:5:12: `1s` must be in quotes
+    5 | interval = 1s
+      |            ^^
+  mend: write "1s"
+"#,
+    },
+    Case {
+        name: "durations that are none",
+        file: &[
+            HEAD,
+            r#"interval = "500"
+[node]
+[digitalocean.timeout]
+a = 1
+"#,
+            WEB,
+            r#"claim_timeout = "soon"
+verify_interval = "1h"
+"#,
+            CHECK,
+            CLAIM,
+        ],
+        told: r#"haagent.toml:5:12: `interval` = "500" is no duration
+    5 | interval = "500"
+      |            ^^^^^
+  mend: write a number and its unit: "500ms", "1s", "5m", "1h"
+haagent.toml:7:1: `timeout` must be a duration with a unit, not a table
+    7 | [digitalocean.timeout]
+      | ^^^^^^^^^^^^^^^^^^^^^^
+  mend: write a duration from "500ms" to "30s"
+haagent.toml:11:17: `claim_timeout` = "soon" is no duration
+   11 | claim_timeout = "soon"
+      |                 ^^^^^^
+  mend: write a number and its unit: "500ms", "1s", "5m", "1h"
+haagent.toml:12:19: `verify_interval` = "1h" is out of range
+   12 | verify_interval = "1h"
+      |                   ^^^^
+  mend: write a duration from "100ms" to "1m"
+"#,
+    },
+    Case {
+        name: "a number in quotes",
+        file: &[
+            HEAD,
+            WEB,
+            r#"[[group.web.check]]
+docker.running = "10"
+"#,
+            CLAIM,
+        ],
+        told: r#"haagent.toml:8:18: `running` must be a whole number, not a text
+    8 | docker.running = "10"
+      |                  ^^^^
+  mend: write 10 without quotes
+"#,
+    },
+    Case {
+        name: "no other peer left",
+        file: &[
+            HEAD,
+            r#"[node]
+address = "10.0.0.5"
+[group.web]
+peers = ["10.0.0.5"]
+"#,
+            CHECK,
+            CLAIM,
+        ],
+        told: r#"haagent.toml:8:9: besides this node nobody is left in `peers`
+    8 | peers = ["10.0.0.5"]
+      |         ^^^^^^^^^^^^
+  mend: list all members, this node too: `peers = ["10.114.0.4", "10.114.0.5"]`
+"#,
+    },
+    Case {
+        name: "no peers at all",
+        file: &[
+            HEAD,
+            "[group.web]
+peers = []
+",
+            CHECK,
+            CLAIM,
+        ],
+        told: r#"haagent.toml:6:9: besides this node nobody is left in `peers`
+    6 | peers = []
+      |         ^^
+  mend: list all members, this node too: `peers = ["10.114.0.4", "10.114.0.5"]`
+"#,
+    },
+    Case {
+        name: "another group's address",
+        file: &[
+            HEAD,
+            WEB,
+            CHECK,
+            CLAIM,
+            r#"[group.api]
+peers = ["10.114.0.4", "10.114.0.5"]
+[[group.api.check]]
+docker.running = 1
+docker.name = "api"
+[[group.api.claim]]
+digitalocean.reserved_ip = "203.0.113.10"
+"#,
+        ],
+        told: r#"haagent.toml:18:28: 203.0.113.10 is claimed by [group.web] already (line 11)
+   18 | digitalocean.reserved_ip = "203.0.113.10"
+      |                            ^^^^^^^^^^^^^^
+  mend: let one group claim it: two would take it from each other
+"#,
+    },
+    Case {
+        name: "two reserved addresses on one node",
+        file: &[
+            HEAD,
+            WEB,
+            CHECK,
+            CLAIM,
+            r#"[group.api]
+peers = ["10.114.0.4", "10.114.0.5"]
+[[group.api.check]]
+docker.running = 1
+docker.name = "api"
+[[group.api.claim]]
+digitalocean.reserved_ip = "203.0.113.11"
+"#,
+        ],
+        told: r#"haagent.toml:18:28: [group.web] claims 203.0.113.10 on the same nodes already (line 11): a droplet holds at most one reserved IPv4 at a time
+   18 | digitalocean.reserved_ip = "203.0.113.11"
+      |                            ^^^^^^^^^^^^^^
+  mend: run the other group on droplets of its own
+"#,
+    },
+    Case {
+        name: "two claims in one group",
+        file: &[
+            HEAD,
+            WEB,
+            CHECK,
+            CLAIM,
+            r#"[[group.web.claim]]
+digitalocean.reserved_ip = "203.0.113.11"
+"#,
+        ],
+        told: "haagent.toml:12:1: a second claim in [group.web]: a droplet holds at most one reserved IPv4 at a time
+   12 | [[group.web.claim]]
+      | ^^^^^^^^^^^^^^^^^^^
+  mend: take one of them out
+",
+    },
+    Case {
+        name: "two checks of one kind without a name",
+        file: &[HEAD, WEB, CHECK, CHECK, CLAIM],
+        told: r#"haagent.toml:10:1: a second docker check without a `name` (the first: line 7)
+   10 | [[group.web.check]]
+      | ^^^^^^^^^^^^^^^^^^^
+  mend: give each a name: `name = "..."`
+"#,
+    },
+    Case {
+        name: "two checks of one name",
+        file: &[
+            HEAD,
+            WEB,
+            CHECK,
+            r#"name = "x"
+"#,
+            CHECK,
+            r#"name = "x"
+"#,
+            CLAIM,
+        ],
+        told: r#"haagent.toml:14:8: a second check called "x" (the first: line 10)
+   14 | name = "x"
+      |        ^^^
+  mend: give it another name: `name = "..."`
+"#,
+    },
+    Case {
+        name: "an empty file",
+        file: &[],
+        told: r#"haagent.toml: there is no group
+  mend: add a table [group.NAME], NAME being yours to choose
+haagent.toml: there is no heartbeat key
+  mend: haagent keygen /etc/haagent/heartbeat.key, and under [heartbeat] `key.file = "/etc/haagent/heartbeat.key"`
+haagent.toml: there is no API token
+  mend: under [digitalocean] write `token.file = "/etc/haagent/do-token"`
+"#,
+    },
+    Case {
+        name: "a check and a claim of no kind",
+        file: &[
+            HEAD,
+            WEB,
+            r#"[[group.web.check]]
+name = "x"
+[[group.web.claim]]
+"#,
+        ],
+        told: r#"haagent.toml:7:1: [[group.web.check]] does not say what to check
+    7 | [[group.web.check]]
+      | ^^^^^^^^^^^^^^^^^^^
+  mend: add, for one, `docker.running = 10`
+haagent.toml:9:1: [[group.web.claim]] does not say what to claim
+    9 | [[group.web.claim]]
+      | ^^^^^^^^^^^^^^^^^^^
+  mend: add `digitalocean.reserved_ip = "203.0.113.10"`
+"#,
+    },
+    Case {
+        name: "no claim",
+        file: &[HEAD, WEB, CHECK],
+        told: r#"haagent.toml:5:1: [group.web] claims nothing
+    5 | [group.web]
+      | ^^^^^^^^^^^
+  mend: add a table [[group.web.claim]] with `digitalocean.reserved_ip = "203.0.113.10"`
+"#,
+    },
+    Case {
+        name: "what is not in this version yet",
+        file: &[
+            HEAD,
+            r#"[node]
+maintenance = "drain"
+[control]
+http = "127.0.0.1:17113"
+[group.web]
+peers_tag = "web"
+witness = true
+majority = true
+probe.http = "http://203.0.113.10/"
+flap = { moves = 4, window = "10m" }
+[group.web.hooks]
+promote = ["/usr/local/bin/promote"]
+[[group.web.check]]
+http.url = "http://127.0.0.1/"
+[[group.web.check]]
+docker.running = 1
+docker.project = "web"
+[[group.web.claim]]
+digitalocean.reserved_ip = "auto"
+[[group.web.claim]]
+address.ip = "10.0.0.9"
+"#,
+        ],
+        told: r#"haagent.toml:6:15: `maintenance = "drain"` is not in this version yet
+    6 | maintenance = "drain"
+      |               ^^^^^^^
+  mend: take it out, or write "ignore"
+haagent.toml:8:1: `http` is not in this version yet
+    8 | http = "127.0.0.1:17113"
+      | ^^^^
+  mend: take it out
+haagent.toml:10:1: `peers_tag` is not in this version yet
+   10 | peers_tag = "web"
+      | ^^^^^^^^^
+  mend: take it out
+haagent.toml:11:1: `witness` is not in this version yet
+   11 | witness = true
+      | ^^^^^^^
+  mend: take it out
+haagent.toml:12:12: `majority = true` is not in this version yet
+   12 | majority = true
+      |            ^^^^
+  mend: write "auto" or false
+haagent.toml:13:1: `probe` is not in this version yet
+   13 | probe.http = "http://203.0.113.10/"
+      | ^^^^^
+  mend: take it out
+haagent.toml:14:1: `flap` is not in this version yet
+   14 | flap = { moves = 4, window = "10m" }
+      | ^^^^
+  mend: take it out
+haagent.toml:15:12: `hooks` is not in this version yet
+   15 | [group.web.hooks]
+      |            ^^^^^
+  mend: take it out
+haagent.toml:18:1: `http` is not in this version yet
+   18 | http.url = "http://127.0.0.1/"
+      | ^^^^
+  mend: take it out
+haagent.toml:21:8: `project` is not in this version yet
+   21 | docker.project = "web"
+      |        ^^^^^^^
+  mend: take it out
+haagent.toml:23:28: `reserved_ip = "auto"` is not in this version yet
+   23 | digitalocean.reserved_ip = "auto"
+      |                            ^^^^^^
+  mend: write the address itself
+haagent.toml:24:1: a second claim in [group.web]: a droplet holds at most one reserved IPv4 at a time
+   24 | [[group.web.claim]]
+      | ^^^^^^^^^^^^^^^^^^^
+  mend: take one of them out
+haagent.toml:25:1: `address` is not in this version yet
+   25 | address.ip = "10.0.0.9"
+      | ^^^^^^^
+  mend: take it out
+"#,
+    },
+    Case {
+        name: "keys that lack their kind",
+        file: &[
+            HEAD,
+            WEB,
+            r#"[[group.web.check]]
+running = 10
+[[group.web.claim]]
+reserved_ip = "203.0.113.10"
+"#,
+        ],
+        told: r#"haagent.toml:8:1: `running` belongs in `docker`, not [[group.web.check]]
+    8 | running = 10
+      | ^^^^^^^
+  mend: write `docker.running`
+haagent.toml:10:1: `reserved_ip` belongs in `digitalocean`, not [[group.web.claim]]
+   10 | reserved_ip = "203.0.113.10"
+      | ^^^^^^^^^^^
+  mend: write `digitalocean.reserved_ip`
+"#,
+    },
+    Case {
+        name: "a kind without its key",
+        file: &[
+            HEAD,
+            WEB,
+            r#"[[group.web.check]]
+docker = 10
+[[group.web.claim]]
+digitalocean = "203.0.113.10"
+"#,
+        ],
+        told: r#"haagent.toml:8:10: `docker` must be a table, not a whole number
+    8 | docker = 10
+      |          ^^
+  mend: write `docker.running = 10`
+haagent.toml:10:16: `digitalocean` must be a table, not a text
+   10 | digitalocean = "203.0.113.10"
+      |                ^^^^^^^^^^^^^^
+  mend: write `digitalocean.reserved_ip = ...`
+"#,
+    },
+    Case {
+        name: "keys under the wrong table",
+        file: &[
+            HEAD,
+            r#"socket = "/run/docker.sock"
+preempt = true
+[node]
+port = 1
+token = "geheim"
+[docker]
+peers = []
+"#,
+            WEB,
+            r#"interval = "1s"
+[[group.web.check]]
+docker.running = 10
+docker.label = "app=web"
+docker.interval = "1s"
+docker.priority = 5
+"#,
+            CLAIM,
+        ],
+        told: r#"haagent.toml:5:1: `socket` belongs in [control] or [docker], not [heartbeat]
+    5 | socket = "/run/docker.sock"
+      | ^^^^^^
+  mend: move it under [control] or [docker]
+haagent.toml:6:1: `preempt` belongs in [group.NAME], not [heartbeat]
+    6 | preempt = true
+      | ^^^^^^^
+  mend: move it under [group.NAME]
+haagent.toml:8:1: `port` belongs in [heartbeat], not [node]
+    8 | port = 1
+      | ^^^^
+  mend: move it under [heartbeat]
+haagent.toml:9:1: `token` belongs in [digitalocean], not [node]
+    9 | token = "******"
+      | ^^^^^
+  mend: move it under [digitalocean]
+haagent.toml:11:1: `peers` belongs in [group.NAME], not [docker]
+   11 | peers = []
+      | ^^^^^
+  mend: move it under [group.NAME]
+haagent.toml:14:1: `interval` belongs in [heartbeat] or [[group.web.check]], not [group.web]
+   14 | interval = "1s"
+      | ^^^^^^^^
+  mend: move it under [heartbeat] or [[group.web.check]]
+haagent.toml:18:8: `interval` belongs in [[group.web.check]], not `docker`
+   18 | docker.interval = "1s"
+      |        ^^^^^^^^
+  mend: write it under [[group.web.check]], without `docker.`
+haagent.toml:19:8: `priority` belongs in [group.web], not `docker`
+   19 | docker.priority = 5
+      |        ^^^^^^^^
+  mend: move it up under [group.web], before the first [[group.web...]] (line 15)
+"#,
+    },
+    Case {
+        name: "keys above the first table",
+        file: &[
+            "peers = []
+hallo = 1
+node = 7
+",
+            HEAD,
+            WEB,
+            CHECK,
+            CLAIM,
+        ],
+        told: "haagent.toml:1:1: `peers` belongs in [group.NAME], not above the first table
+    1 | peers = []
+      | ^^^^^
+  mend: move it under [group.NAME]
+haagent.toml:2:1: unknown key `hallo` above the first table
+    2 | hallo = 1
+      | ^^^^^
+  mend: known here: `node`, `heartbeat`, `control`, `digitalocean`, `docker` or `group`
+haagent.toml:3:8: `node` must be a table, not a whole number
+    3 | node = 7
+      |        ^
+  mend: write `[node]`
+",
+    },
+    Case {
+        name: "misspelt keys and tables",
+        file: &[
+            HEAD,
+            r#"intervall = "1s"
+[nodes]
+name = "a"
+[contrl]
+[zzz]
+"#,
+            WEB,
+            "pririty = 5
+whatever = 5
+",
+            CHECK,
+            CLAIM,
+        ],
+        told: r#"haagent.toml:5:1: unknown key `intervall` in [heartbeat]
+    5 | intervall = "1s"
+      | ^^^^^^^^^
+  mend: did you mean `interval`?
+haagent.toml:6:2: unknown table [nodes]
+    6 | [nodes]
+      |  ^^^^^
+  mend: did you mean `[node]`?
+haagent.toml:8:2: unknown table [contrl]
+    8 | [contrl]
+      |  ^^^^^^
+  mend: did you mean `[control]`?
+haagent.toml:9:2: unknown table [zzz]
+    9 | [zzz]
+      |  ^^^
+  mend: known here: `node`, `heartbeat`, `control`, `digitalocean`, `docker` or `group`
+haagent.toml:12:1: unknown key `pririty` in [group.web]
+   12 | pririty = 5
+      | ^^^^^^^
+  mend: did you mean `priority`?
+haagent.toml:13:1: unknown key `whatever` in [group.web]
+   13 | whatever = 5
+      | ^^^^^^^^
+  mend: known here: `peers`, `priority`, `priorities`, `majority`, `preempt`, `preempt_delay`, `claim_timeout`, `verify_interval`, `readiness_interval`, `check`, `claim`, `peers_tag`, `witness`, `witnesses`, `probe`, `flap` or `hooks`
+"#,
+    },
+    Case {
+        name: "tables that are no tables",
+        file: &[
+            HEAD,
+            r#"[[node]]
+name = "a"
+"#,
+            WEB,
+            r#"priorities = 5
+[[group.api]]
+peers = []
+[group."a b"]
+"#,
+        ],
+        told: r#"haagent.toml:5:3: [[node]] must have single brackets: there is one such table
+    5 | [[node]]
+      |   ^^^^
+  mend: write `[node]`
+haagent.toml:7:1: [group.web] claims nothing
+    7 | [group.web]
+      | ^^^^^^^^^^^
+  mend: add a table [[group.web.claim]] with `digitalocean.reserved_ip = "203.0.113.10"`
+haagent.toml:7:1: warning: [group.web] has no check: only a dead host or agent moves the address
+    7 | [group.web]
+      | ^^^^^^^^^^^
+  mend: add a table [[group.web.check]] with, for one, `docker.running = 10`
+haagent.toml:9:14: `priorities` must be a table, not a whole number
+    9 | priorities = 5
+      |              ^
+  mend: write `priorities = { "node name" = 150 }`
+haagent.toml:10:9: [[group.api]] must have single brackets: there is one group of a name
+   10 | [[group.api]]
+      |         ^^^
+  mend: write `[group.api]`
+haagent.toml:12:8: "a b" cannot be the name of a group
+   12 | [group."a b"]
+      |        ^^^^^
+  mend: write 1 to 63 of a-z, A-Z, 0-9, '.', '_' and '-', beginning with a letter or digit
+"#,
+    },
+    Case {
+        name: "a group's keys without a group",
+        file: &[
+            HEAD,
+            r#"[group]
+peers = ["10.114.0.4"]
+"#,
+        ],
+        told: r#"haagent.toml:6:1: `peers` belongs in [group.NAME], not [group]
+    6 | peers = ["10.114.0.4"]
+      | ^^^^^
+  mend: give the group a name: `[group.NAME]`
+"#,
+    },
+    Case {
+        name: "secrets from several places, or none",
+        file: &[
+            r#"[digitalocean]
+token = { file = "/a", env = "B" }
+[heartbeat]
+key = {}
+old_key.fiel = "/a"
+"#,
+            WEB,
+            CHECK,
+            CLAIM,
+        ],
+        told: r#"haagent.toml:2:9: `token` says several places
+    2 | token = { file = "/a", env = "B" }
+      |         ^^^^^^^^^^^^^^^^^^^^^^^^^^
+  mend: leave one
+haagent.toml:4:7: `key` says no place
+    4 | key = {}
+      |       ^^
+  mend: write one of `key.file`, `key.env` or `key.credential`
+haagent.toml:5:9: unknown key `fiel` in `old_key`
+    5 | old_key.fiel = "**"
+      |         ^^^^
+  mend: did you mean `old_key.file`?
+"#,
+    },
+    Case {
+        name: "sources that are no sources",
+        file: &[
+            r#"[digitalocean]
+token.env = "dop_v1_0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+[heartbeat]
+key.file = "heartbeat.key"
+old_key.credential = "/run/key"
+"#,
+            WEB,
+            CHECK,
+            CLAIM,
+        ],
+        told: r#"haagent.toml:2:13: `env` must be the name of a variable, not its value
+    2 | token.env = "dop_v1_****************************************************************"
+      |             ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+  mend: write "DO_TOKEN"
+haagent.toml:4:12: `file` is no absolute path
+    4 | key.file = "*************"
+      |            ^^^^^^^^^^^^^^^
+  mend: write the path from the root: "/etc/haagent/heartbeat.key"
+haagent.toml:5:22: `credential` must be a name, not a path or a value
+    5 | old_key.credential = "/run/key"
+      |                      ^^^^^^^^^^
+  mend: write "do-token"
+"#,
+    },
+    Case {
+        name: "a key and none",
+        file: &[
+            r#"[digitalocean]
+token.env = "DO_TOKEN"
+[heartbeat]
+key.file = "/a"
+insecure = true
+"#,
+            WEB,
+            CHECK,
+            CLAIM,
+        ],
+        told: "haagent.toml:5:12: `insecure = true` beside a `key`: only one can be meant
+    5 | insecure = true
+      |            ^^^^
+  mend: take one of them out
+",
+    },
+    Case {
+        name: "an old key and no new one",
+        file: &[
+            r#"[digitalocean]
+token.env = "DO_TOKEN"
+[heartbeat]
+old_key.file = "/a"
+"#,
+            WEB,
+            CHECK,
+            CLAIM,
+        ],
+        told: r#"haagent.toml:4:1: `old_key` without a `key`
+    4 | old_key.file = "/a"
+      | ^^^^^^^
+  mend: write `key.file = "..."` with the new key
+"#,
+    },
+    Case {
+        name: "one place for both keys",
+        file: &[
+            HEAD,
+            r#"old_key.file = "/etc/haagent/heartbeat.key"
+"#,
+            WEB,
+            CHECK,
+            CLAIM,
+        ],
+        told: r#"haagent.toml:5:1: `old_key` is read from the same place as `key`
+    5 | old_key.file = "/etc/haagent/heartbeat.key"
+      | ^^^^^^^
+  mend: copy the old key to a file of its own, or take `old_key` out
+"#,
+    },
+    Case {
+        name: "words that are not known",
+        file: &[
+            HEAD,
+            r#"[node]
+on_stop = "resgin"
+name = "web 1"
+address = "10.0.0.5/24"
+state_dir = "state"
+realtime = "true"
+"#,
+            WEB,
+            CHECK,
+            CLAIM,
+        ],
+        told: r#"haagent.toml:6:11: `on_stop` = "resgin" is not known
+    6 | on_stop = "resgin"
+      |           ^^^^^^^^
+  mend: did you mean "resign"?
+haagent.toml:7:8: "web 1" cannot be the name of a node
+    7 | name = "web 1"
+      |        ^^^^^^^
+  mend: write 1 to 63 of a-z, A-Z, 0-9, '.', '_' and '-', beginning with a letter or digit
+haagent.toml:8:11: "10.0.0.5/24" in `address` is no IPv4 address
+    8 | address = "10.0.0.5/24"
+      |           ^^^^^^^^^^^^^
+  mend: write the address alone: "10.0.0.5"
+haagent.toml:9:13: `state_dir` = "state" is no absolute path
+    9 | state_dir = "state"
+      |             ^^^^^^^
+  mend: write the path from the root: "/..."
+haagent.toml:10:12: `realtime` must be true or false, not a text
+   10 | realtime = "true"
+      |            ^^^^^^
+  mend: write true without quotes
+"#,
+    },
+    Case {
+        name: "numbers out of range",
+        file: &[
+            HEAD,
+            r#"port = 0
+interval = "5ms"
+[digitalocean.x]
+"#,
+            WEB,
+            r#"priority = 255
+priorities = { "a b" = 1, "c" = 300 }
+[[group.web.check]]
+docker.running = 99999999999999999999999
+rise = 0
+weight = 0
+timeout = 1.5
+"#,
+            CLAIM,
+        ],
+        told: r#"haagent.toml:5:8: `port` = 0 is out of range
+    5 | port = 0
+      |        ^
+  mend: write a number from 1 to 65535
+haagent.toml:6:12: `interval` = "5ms" is out of range
+    6 | interval = "5ms"
+      |            ^^^^^
+  mend: write a duration from "20ms" to "10s"
+haagent.toml:7:15: unknown key `x` in [digitalocean]
+    7 | [digitalocean.x]
+      |               ^
+  mend: known here: `token`, `api_url`, `ca_file`, `metadata_url`, `droplet_id`, `timeout` or `calls_per_minute`
+haagent.toml:10:12: `priority` = 255 is out of range
+   10 | priority = 255
+      |            ^^^
+  mend: write a number from 1 to 254
+haagent.toml:11:16: "a b" cannot be the name of a node
+   11 | priorities = { "a b" = 1, "c" = 300 }
+      |                ^^^^^
+  mend: write 1 to 63 of a-z, A-Z, 0-9, '.', '_' and '-', beginning with a letter or digit
+haagent.toml:11:33: `priorities` = 300 is out of range
+   11 | priorities = { "a b" = 1, "c" = 300 }
+      |                                 ^^^
+  mend: write a number from 1 to 254
+haagent.toml:13:18: `running` = 99999999999999999999999 is out of range
+   13 | docker.running = 99999999999999999999999
+      |                  ^^^^^^^^^^^^^^^^^^^^^^^
+  mend: write a number from 0 to 10000
+haagent.toml:14:8: `rise` = 0 is out of range
+   14 | rise = 0
+      |        ^
+  mend: write a number from 1 to 100
+haagent.toml:15:10: `weight` = 0 would make the check do nothing
+   15 | weight = 0
+      |          ^
+  mend: leave it out: failing means Fault
+haagent.toml:16:11: `timeout` must be a duration with a unit, not a number with a fraction
+   16 | timeout = 1.5
+      |           ^^^
+  mend: write a duration from "50ms" to "5m"
+"#,
+    },
+    Case {
+        name: "counts that do not go together",
+        file: &[
+            HEAD,
+            WEB,
+            r#"[[group.web.check]]
+name = "a"
+docker.min = 5
+docker.max = 4
+[[group.web.check]]
+name = "b"
+docker.running = 5
+docker.max = 6
+[[group.web.check]]
+name = "c"
+docker.min = 0
+[[group.web.check]]
+name = "d"
+docker.label = "app=web"
+"#,
+            CLAIM,
+        ],
+        told: r#"haagent.toml:9:14: `min` (5) must not be above `max` (4): no number of containers is both
+    9 | docker.min = 5
+      |              ^
+  mend: write `min` = 1 or more, and `max` not below it
+haagent.toml:13:18: `running` beside `min` or `max`: `running` already says the exact number
+   13 | docker.running = 5
+      |                  ^
+  mend: leave `running`, or `min` and `max`
+haagent.toml:17:14: `min` = 0 without `max` is passed by every number of containers
+   17 | docker.min = 0
+      |              ^
+  mend: write `min` = 1 or more, and `max` not below it
+haagent.toml:20:1: `docker` does not say how many containers
+   20 | docker.label = "app=web"
+      | ^^^^^^
+  mend: add `docker.running = 10`, or `docker.min` or `docker.max`
+"#,
+    },
+    Case {
+        name: "times that do not go together",
+        file: &[
+            HEAD,
+            r#"[group.web]
+peers = ["10.114.0.4", "10.114.0.5"]
+claim_timeout = "5s"
+"#,
+            CHECK,
+            CLAIM,
+        ],
+        told: r#"haagent.toml:7:17: `claim_timeout` (5s) must be longer than `timeout` in [digitalocean] (5s): one slow answer would end a claim
+    7 | claim_timeout = "5s"
+      |                 ^^^^
+  mend: make `claim_timeout` longer; its default is "1m"
+"#,
+    },
+    Case {
+        name: "peers that cannot be",
+        file: &[
+            HEAD,
+            r#"[group.web]
+peers = ["10.0.0.4", "10.0.0.4", "fd00::1", "10.0.0.5:17112", "0.0.0.0", "web-1", 7, "203.0.113.10"]
+"#,
+            CHECK,
+            CLAIM,
+        ],
+        told: r#"haagent.toml:6:22: 10.0.0.4 is in `peers` twice
+    6 | peers = ["10.0.0.4", "10.0.0.4", "fd00::1", "10.0.0.5:17112", "0.0.0.0", "web-1", 7, "203.0.113.10"]
+      |                      ^^^^^^^^^^
+  mend: take one out
+haagent.toml:6:34: "fd00::1" in `peers` is no IPv4 address
+    6 | peers = ["10.0.0.4", "10.0.0.4", "fd00::1", "10.0.0.5:17112", "0.0.0.0", "web-1", 7, "203.0.113.10"]
+      |                                  ^^^^^^^^^
+  mend: IPv6 is not in this version yet: write an IPv4 address
+haagent.toml:6:45: "10.0.0.5:17112" in `peers` is no IPv4 address
+    6 | peers = ["10.0.0.4", "10.0.0.4", "fd00::1", "10.0.0.5:17112", "0.0.0.0", "web-1", 7, "203.0.113.10"]
+      |                                             ^^^^^^^^^^^^^^^^
+  mend: write the address alone: "10.0.0.5"
+haagent.toml:6:63: 0.0.0.0 in `peers` is not the address of one host
+    6 | peers = ["10.0.0.4", "10.0.0.4", "fd00::1", "10.0.0.5:17112", "0.0.0.0", "web-1", 7, "203.0.113.10"]
+      |                                                               ^^^^^^^^^
+  mend: write the host's own address
+haagent.toml:6:74: "web-1" in `peers` is no IPv4 address
+    6 | peers = ["10.0.0.4", "10.0.0.4", "fd00::1", "10.0.0.5:17112", "0.0.0.0", "web-1", 7, "203.0.113.10"]
+      |                                                                          ^^^^^^^
+  mend: write four numbers: "10.114.0.5"
+haagent.toml:6:83: `peers` must be a list of addresses in quotes, not a whole number
+    6 | peers = ["10.0.0.4", "10.0.0.4", "fd00::1", "10.0.0.5:17112", "0.0.0.0", "web-1", 7, "203.0.113.10"]
+      |                                                                                   ^
+  mend: write `peers = ["10.114.0.4", "10.114.0.5"]`
+"#,
+    },
+    Case {
+        name: "the reserved address as a peer",
+        file: &[
+            HEAD,
+            r#"[group.web]
+peers = ["10.114.0.4", "203.0.113.10"]
+"#,
+            CHECK,
+            CLAIM,
+        ],
+        told: r#"haagent.toml:6:24: 203.0.113.10 is the reserved IP: heartbeats to it would always reach the master
+    6 | peers = ["10.114.0.4", "203.0.113.10"]
+      |                        ^^^^^^^^^^^^^^
+  mend: write the member's private address
+"#,
+    },
+    Case {
+        name: "a check of no group",
+        file: &[
+            HEAD,
+            "[[group.check]]
+docker.running = 1
+",
+        ],
+        told: "haagent.toml:5:9: [[group.check]] does not say of which group
+    5 | [[group.check]]
+      |         ^^^^^
+  mend: write `[[group.NAME.check]]`
+",
+    },
+    Case {
+        name: "a value that is missing",
+        file: &[
+            HEAD,
+            "interval =
+port = 17112
+port = 17113
+[node]
+realtime = tru
+",
+            WEB,
+            CHECK,
+            CLAIM,
+        ],
+        told: "haagent.toml:5:11: there is no value
+    5 | interval =
+      |           ^
+  mend: write one after `=`
+haagent.toml:7:1: `port` is written twice
+    7 | port = 17113
+      | ^^^^
+  mend: take one of them out
+haagent.toml:9:12: `tru` is no value
+    9 | realtime = tru
+      |            ^^^
+  mend: write true or false, or a text in quotes
+",
+    },
+    Case {
+        name: "sockets and URLs",
+        file: &[
+            r#"[digitalocean]
+token.env = "DO_TOKEN"
+api_url = "https://me:word@api"
+metadata_url = "169.254.169.254"
+[heartbeat]
+key.file = "/a"
+[docker]
+socket = "unix:///var/run/docker.sock"
+[control]
+socket = "/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+"#,
+            WEB,
+            CHECK,
+            CLAIM,
+        ],
+        told: r#"haagent.toml:3:11: `api_url` is no base URL: it must not hold a user name or a password
+    3 | api_url = "https://me:word@api"
+      |           ^^^^^^^^^^^^^^^^^^^^^
+  mend: write `https://HOST` or `https://HOST:PORT`
+haagent.toml:4:16: `metadata_url` is no base URL: it must begin with http:// or https://
+    4 | metadata_url = "169.254.169.254"
+      |                ^^^^^^^^^^^^^^^^^
+  mend: write `https://HOST` or `https://HOST:PORT`
+haagent.toml:8:10: `socket` = "unix:///var/run/docker.sock" must be a path, not a URL
+    8 | socket = "unix:///var/run/docker.sock"
+      |          ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+  mend: write `socket = "/var/run/docker.sock"`
+haagent.toml:10:10: `socket` has 108 bytes; a socket's path has at most 107
+   10 | socket = "/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+      |          ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+  mend: choose a shorter path
+"#,
+    },
+    Case {
+        name: "what is no TOML",
+        file: &[
+            HEAD,
+            r#"[node]
+name = "a
+realtime = ja
+this is no line
+on_stop =
+address = 10.0.0.5
+name = "b"
+[group.web
+"#,
+        ],
+        told: r#"haagent.toml:6:10: this is no TOML: invalid basic string, expected `"`
+    6 | name = "a
+      |          ^
+  mend: end the text with the quote it begins with
+haagent.toml:7:12: `ja` must be in quotes
+    7 | realtime = ja
+      |            ^^
+  mend: write "ja"
+haagent.toml:8:1: `this` has no value
+    8 | this is no line
+      | ^^^^^
+  mend: write `KEY = VALUE`, or `#` before a comment
+haagent.toml:12:11: this is no TOML: unclosed table, expected `]`
+   12 | [group.web
+      |           ^
+  mend: write the missing bracket
+"#,
+    },
+    Case {
+        name: "twice the same table",
+        file: &[
+            HEAD,
+            WEB,
+            CHECK,
+            CLAIM,
+            "[group.web]
+preempt = true
+",
+        ],
+        told: "haagent.toml:12:8: `web` is written twice
+   12 | [group.web]
+      |        ^^^
+  mend: write all keys of a table under one header; tables that may be several have [[double brackets]] each
+",
+    },
+    Case {
+        name: "twenty at once",
+        file: &[r#"[digitalocean]
+token = "geheim"
+timeout = 5
+api_url = "api"
+droplet_id = "x"
+[heartbeat]
+port = 70000
+interval = "1ms"
+keys.file = "/a"
+insecure = 1
+[node]
+name = ""
+adress = "auto"
+on_stop = "stop"
+[group.web]
+peers = ["10.0.0.4", "10.0.0.4"]
+priority = 0
+preempt = "yes"
+claim_timeout = "1"
+[[group.web.check]]
+docker.running = "10"
+rise = 0
+fall = true
+intervall = "1s"
+[[group.web.claim]]
+digitalocean.reserved_ip = "203.0.113.300"
+majority = "auto"
+"#],
+        told: r#"haagent.toml:2:9: `token` must not be in this file: everybody who may see the file would know it
+    2 | token = "******"
+      |         ^^^^^^^^
+  mend: put it into a file of its own and write `token.file = "/etc/haagent/do-token"`
+haagent.toml:3:11: `timeout` must be a duration with a unit, not a whole number
+    3 | timeout = 5
+      |           ^
+  mend: write `timeout = "5s"`
+haagent.toml:4:11: `api_url` is no base URL: it must begin with http:// or https://
+    4 | api_url = "api"
+      |           ^^^^^
+  mend: write `https://HOST` or `https://HOST:PORT`
+haagent.toml:5:14: `droplet_id` must be a whole number, not a text
+    5 | droplet_id = "x"
+      |              ^^^
+  mend: write a number from 1 to 9223372036854775807
+haagent.toml:6:2: there is no heartbeat key
+    6 | [heartbeat]
+      |  ^^^^^^^^^
+  mend: haagent keygen /etc/haagent/heartbeat.key, and under [heartbeat] `key.file = "/etc/haagent/heartbeat.key"`
+haagent.toml:7:8: `port` = 70000 is out of range
+    7 | port = 70000
+      |        ^^^^^
+  mend: write a number from 1 to 65535
+haagent.toml:8:12: `interval` = "1ms" is out of range
+    8 | interval = "1ms"
+      |            ^^^^^
+  mend: write a duration from "20ms" to "10s"
+haagent.toml:9:1: unknown key `keys` in [heartbeat]
+    9 | keys.file = "/a"
+      | ^^^^
+  mend: did you mean `key`?
+haagent.toml:10:12: `insecure` must be true or false, not a whole number
+   10 | insecure = 1
+      |            ^
+  mend: write `insecure = true`
+haagent.toml:12:8: "" cannot be the name of a node
+   12 | name = ""
+      |        ^^
+  mend: write 1 to 63 of a-z, A-Z, 0-9, '.', '_' and '-', beginning with a letter or digit
+haagent.toml:13:1: unknown key `adress` in [node]
+   13 | adress = "auto"
+      | ^^^^^^
+  mend: did you mean `address`?
+haagent.toml:14:11: `on_stop` = "stop" is not known
+   14 | on_stop = "stop"
+      |           ^^^^^^
+  mend: write "resign" or "keep"
+haagent.toml:16:22: 10.0.0.4 is in `peers` twice
+   16 | peers = ["10.0.0.4", "10.0.0.4"]
+      |                      ^^^^^^^^^^
+  mend: take one out
+haagent.toml:17:12: `priority` = 0 is out of range
+   17 | priority = 0
+      |            ^
+  mend: write a number from 1 to 254
+haagent.toml:18:11: `preempt` must be true or false, not a text
+   18 | preempt = "yes"
+      |           ^^^^^
+  mend: write `preempt = true`
+haagent.toml:19:17: `claim_timeout` = "1" is no duration
+   19 | claim_timeout = "1"
+      |                 ^^^
+  mend: write a number and its unit: "500ms", "1s", "5m", "1h"
+haagent.toml:21:18: `running` must be a whole number, not a text
+   21 | docker.running = "10"
+      |                  ^^^^
+  mend: write 10 without quotes
+haagent.toml:22:8: `rise` = 0 is out of range
+   22 | rise = 0
+      |        ^
+  mend: write a number from 1 to 100
+haagent.toml:23:8: `fall` must be a whole number, not true or false
+   23 | fall = true
+      |        ^^^^
+  mend: write a number from 1 to 100
+haagent.toml:24:1: unknown key `intervall` in [[group.web.check]]
+   24 | intervall = "1s"
+      | ^^^^^^^^^
+  mend: did you mean `interval`?
+haagent.toml:26:28: "203.0.113.300" in `reserved_ip` is no IPv4 address
+   26 | digitalocean.reserved_ip = "203.0.113.300"
+      |                            ^^^^^^^^^^^^^^^
+  mend: write four numbers: "10.114.0.5"
+haagent.toml:27:1: `majority` belongs in [group.web], not [[group.web.claim]]
+   27 | majority = "auto"
+      | ^^^^^^^^
+  mend: move it up under [group.web], before the first [[group.web...]] (line 20)
+"#,
+    },
+];
+
+/// Files that are used all the same.
+const ODDITIES: &[Case] = &[
+    Case {
+        name: "every container counts",
+        file: &[HEAD, WEB, "[[group.web.check]]
+docker.running = 10
+", CLAIM],
+        told: r#"haagent.toml:8:1: warning: every container of this host counts, also one started by hand or by another service
+    8 | docker.running = 10
+      | ^^^^^^
+  mend: choose them: `docker.label = "app=web"` or `docker.name = "web"`
+"#,
+    },
+    Case {
+        name: "a weight that never moves anything",
+        file: &[HEAD, WEB, CHECK, "weight = -20
+", CLAIM],
+        told: "haagent.toml:10:10: warning: if check docker fails on the master nothing moves: `preempt` is false, and with a `weight` it is no fault
+   10 | weight = -20
+      |          ^^^
+  mend: take `weight` out, or add `preempt = true` to the group
+",
+    },
+    Case {
+        name: "a weight that is too small",
+        file: &[HEAD, WEB, r#"preempt = true
+priorities = { "web-1" = 150 }
+"#, CHECK, "weight = -20
+", CLAIM],
+        told: "haagent.toml:12:10: warning: if check docker fails on the node of priority 150 (150 - 20 = 130) it still outranks 100: nothing moves
+   12 | weight = -20
+      |          ^^^
+  mend: choose a greater weight, or take it out: failing then means Fault
+",
+    },
+    Case {
+        name: "a bonus that is too small",
+        file: &[HEAD, WEB, r#"preempt = true
+priorities = { "web-1" = 150 }
+"#, CHECK, "weight = 20
+", CLAIM],
+        told: "haagent.toml:12:10: warning: if check docker fails on the node of priority 150 it still outranks the other (100 + 20 = 120): nothing moves
+   12 | weight = 20
+      |          ^^
+  mend: choose a greater weight, or take it out: failing then means Fault
+",
+    },
+    Case {
+        name: "a hasty heartbeat",
+        file: &[HEAD, r#"interval = "100ms"
+"#, WEB, CHECK, CLAIM],
+        told: r#"haagent.toml:5:12: warning: a node that pauses for 300ms counts as dead, and a shared CPU may well pause that long
+    5 | interval = "100ms"
+      |            ^^^^^^^
+  mend: keep this for dedicated CPUs; the default is "500ms"
+"#,
+    },
+    Case {
+        name: "three members and no majority",
+        file: &[HEAD, r#"[group.web]
+peers = ["10.0.0.1", "10.0.0.2", "10.0.0.3"]
+"#, CHECK, CLAIM],
+        told: "haagent.toml:5:1: warning: 3 members could vote, but majority is not in this version yet: silence alone decides
+    5 | [group.web]
+      | ^^^^^^^^^^^
+  mend: write `majority = false` to say that this is known
+",
+    },
+    Case {
+        name: "no authentication",
+        file: &[r#"[digitalocean]
+token.env = "DO_TOKEN"
+api_url = "http://10.0.0.9"
+[heartbeat]
+insecure = true
+"#, WEB, CHECK, CLAIM],
+        told: r#"haagent.toml:3:11: warning: the token would cross the network in clear text
+    3 | api_url = "http://10.0.0.9"
+      |           ^^^^^^^^^^^^^^^^^
+  mend: write `https://`
+haagent.toml:5:12: warning: heartbeats are not authenticated: whoever can send to the port decides who is master
+    5 | insecure = true
+      |            ^^^^
+  mend: haagent keygen /etc/haagent/heartbeat.key, and `key.file` in the place of `insecure`
+"#,
+    },
+    Case {
+        name: "a delay of nothing",
+        file: &[HEAD, WEB, r#"preempt_delay = "5s"
+"#, CLAIM],
+        told: r#"haagent.toml:5:1: warning: [group.web] has no check: only a dead host or agent moves the address
+    5 | [group.web]
+      | ^^^^^^^^^^^
+  mend: add a table [[group.web.check]] with, for one, `docker.running = 10`
+haagent.toml:7:17: warning: `preempt_delay` does nothing without `preempt = true`
+    7 | preempt_delay = "5s"
+      |                 ^^^^
+  mend: add `preempt = true`, or take it out
+"#,
+    },
+    Case {
+        name: "one peer only",
+        file: &[HEAD, r#"[group.web]
+peers = ["10.0.0.1"]
+"#, CHECK, CLAIM],
+        told: r#"haagent.toml:6:10: warning: `peers` has one member: should 10.0.0.1 be this node, nobody is left
+    6 | peers = ["10.0.0.1"]
+      |          ^^^^^^^^^^
+  mend: list all members, this node too: `peers = ["10.114.0.4", "10.114.0.5"]`
+"#,
+    },
+];
+
+fn loaded(text: &str) -> Loaded {
+    parse("haagent.toml", text.as_bytes()).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+fn told(text: &[u8]) -> String {
+    match parse("haagent.toml", text) {
+        Ok(loaded) => loaded.warnings.to_string(),
+        Err(problems) => {
+            assert!(problems.count(Severity::Error) > 0, "refused without a reason");
+            problems.to_string()
+        }
+    }
+}
+
+fn plain() -> String {
+    [HEAD, WEB, CHECK, CLAIM].concat()
+}
+
+#[test]
+fn mistakes_are_told_in_these_words() {
+    for case in MISTAKES {
+        let problems = parse("haagent.toml", case.file.concat().as_bytes()).expect_err(case.name);
+        assert_eq!(problems.to_string(), case.told, "{}", case.name);
+    }
+}
+
+#[test]
+fn what_is_odd_is_told_in_these_words_and_used() {
+    for case in ODDITIES {
+        assert_eq!(loaded(&case.file.concat()).warnings.to_string(), case.told, "{}", case.name);
+    }
+}
+
+#[test]
+fn twenty_mistakes_are_told_at_once() {
+    let case = MISTAKES.iter().find(|case| case.name == "twenty at once").unwrap();
+    let problems = parse("haagent.toml", case.file.concat().as_bytes()).unwrap_err();
+    assert!(problems.count(Severity::Error) >= 20, "{}", problems.count(Severity::Error));
+}
+
+#[test]
+fn no_more_than_a_hundred_are_told_and_the_rest_is_counted() {
+    let mut text = plain();
+    (0..250).for_each(|at| writeln!(text, "unknown{at} = 1").unwrap());
+    let problems = parse("haagent.toml", text.as_bytes()).unwrap_err();
+    assert_eq!((problems.list().len(), problems.count(Severity::Error)), (100, 250));
+    assert!(problems.to_string().ends_with("haagent.toml: and 150 more\n"));
+}
+
+#[test]
+fn the_smallest_file_has_every_default() {
+    let loaded = loaded(&plain());
+    assert!(loaded.warnings.is_empty(), "{}", loaded.warnings);
+    let Config { node, heartbeat, control, digitalocean, docker, groups } = loaded.config;
+    assert_eq!((node.name, node.address, node.on_stop, node.realtime), (None, Discovered::Auto, OnStop::Resign, true));
+    assert_eq!(node.state_dir, Path::new("/var/lib/haagent"));
+    assert_eq!((heartbeat.port, heartbeat.interval), (NonZeroU16::new(17112).unwrap(), Duration::from_millis(500)));
+    assert_eq!(heartbeat.dead_interval(), Duration::from_millis(1500));
+    let key = SecretSource::File("/etc/haagent/heartbeat.key".into());
+    assert_eq!(heartbeat.authentication, Authentication::Keyed { key, old_key: None });
+    assert_eq!(control.socket, Path::new("/run/haagent/haagent.sock"));
+    assert_eq!(docker.socket, Path::new("/var/run/docker.sock"));
+    let DigitalOcean { token, api_url, ca_file, metadata_url, droplet_id, timeout, calls_per_minute } = digitalocean;
+    assert_eq!(token, SecretSource::File("/etc/haagent/do-token".into()));
+    assert_eq!((api_url.as_str(), ca_file), ("https://api.digitalocean.com", None));
+    assert_eq!((metadata_url.as_str(), droplet_id), ("http://169.254.169.254", Discovered::Auto));
+    assert_eq!((timeout, calls_per_minute.get()), (Duration::from_secs(5), 60));
+    let [group] = groups.as_slice() else { panic!("{groups:?}") };
+    assert_eq!(group.peers, [Ipv4Addr::new(10, 114, 0, 4), Ipv4Addr::new(10, 114, 0, 5)]);
+    assert_eq!((group.priority, group.priorities.len()), (Priority::DEFAULT, 0));
+    assert_eq!((group.majority, group.preempt), (Majority::Auto, Preempt::Sticky));
+    assert_eq!(group.times.claim_timeout(), Duration::from_secs(60));
+    assert_eq!(group.times.verify_interval(), Duration::from_secs(1));
+    assert_eq!(group.times.readiness_interval(), Duration::from_secs(300));
+    assert_eq!(group.claim, Claim::ReservedIpv4(Ipv4Addr::new(203, 0, 113, 10)));
+    let [Check { name, interval, timeout, rise, fall, start_period, weight, kind }] = group.checks.as_slice() else {
+        panic!("{:?}", group.checks)
+    };
+    assert_eq!((name.as_str(), *interval, *timeout), ("docker", Duration::from_secs(1), Duration::from_secs(2)));
+    assert_eq!((rise.get(), fall.get(), *start_period, *weight), (2, 2, Duration::ZERO, None));
+    let CheckKind::Docker(docker) = kind;
+    assert_eq!((docker.count, docker.healthy), (Count::exactly(10), false));
+    assert_eq!((docker.name.as_deref(), docker.label.as_deref()), (None, Some("app=web")));
+}
+
+#[test]
+fn every_key_can_be_written() {
+    let text = r#"
+[node]
+name = "web-1"
+address = "10.114.0.4"
+state_dir = "/srv/state"
+on_stop = "keep"
+realtime = false
+maintenance = "ignore"
+[heartbeat]
+port = 17000
+interval = "1s"
+key.credential = "heartbeat-key"
+old_key.file = "/etc/haagent/old.key"
+[control]
+socket = "/run/x.sock"
+[digitalocean]
+token = { env = "DO_TOKEN" }
+api_url = "http://127.0.0.1:8080/"
+ca_file = "/etc/ca.pem"
+metadata_url = "http://127.0.0.1:8081"
+droplet_id = 4711
+timeout = "2s"
+calls_per_minute = 0x10
+[docker]
+socket = "/run/proxy.sock"
+[group."web.1"]
+peers = ["10.114.0.5", "10.114.0.4"]
+priority = 50
+priorities = { "web-1" = 150, web-2 = 100 }
+majority = false
+preempt = true
+preempt_delay = "0s"
+claim_timeout = "30s"
+verify_interval = "500ms"
+readiness_interval = "1m 30s"
+[[group."web.1".check]]
+name = "many"
+docker.min = 2
+docker.max = 3
+docker.name = "a \"b\" \\c"
+docker.healthy = true
+interval = "5s"
+timeout = "1s"
+rise = 1
+fall = 3
+start_period = "10s"
+weight = -60
+[[group."web.1".check]]
+docker = { min = 1, label = "x" }
+[[group."web.1".claim]]
+digitalocean.reserved_ip = "203.0.113.10"
+"#;
+    let first = loaded(text);
+    assert!(first.warnings.is_empty(), "{}", first.warnings);
+    assert_eq!(first.config.node.name, Some(NodeName::new("web-1").unwrap()));
+    assert_eq!(first.config.digitalocean.droplet_id, Discovered::Given(DropletId(4711)));
+    assert_eq!(first.config.digitalocean.calls_per_minute.get(), 16);
+    assert_eq!(first.config.groups[0].preempt, Preempt::After(Duration::ZERO));
+    assert_eq!(first.config.groups[0].peers[0], Ipv4Addr::new(10, 114, 0, 4), "ascending");
+
+    // What `config show` prints of it means the same.
+    let mut shown = String::new();
+    let mut table = String::new();
+    for setting in first.config.settings() {
+        if table != setting.table {
+            writeln!(shown, "{}", setting.header).unwrap();
+            table = setting.table.clone();
+        }
+        if let Value::Toml(value) = &setting.value {
+            writeln!(shown, "{} = {value}", setting.key).unwrap();
+        }
+    }
+    assert_eq!(loaded(&shown).config, first.config, "{shown}");
+}
+
+#[test]
+fn the_example_is_used_without_a_word_and_each_line_of_it_can_be() {
+    let example = loaded(EXAMPLE);
+    assert!(example.warnings.is_empty(), "{}", example.warnings);
+    assert_eq!(example.config, loaded(&plain()).config, "the example is the smallest file and its defaults");
+
+    let lines: Vec<&str> = EXAMPLE.lines().collect();
+    let mut tried = 0;
+    for (at, line) in lines.iter().enumerate() {
+        let Some((key, _)) = line.strip_prefix("# ").and_then(|rest| rest.split_once(" = ")) else { continue };
+        let mut changed: Vec<&str> = lines.clone();
+        changed[at] = &line[2..];
+        if let Some((first, "credential" | "env")) = key.split_once('.') {
+            changed.retain(|line| !line.starts_with(&format!("{first}.file")));
+        }
+        let Loaded { config, .. } = loaded(&changed.join("\n"));
+        let sample = ["name", "ca_file", "priorities", "weight", "docker.name"].contains(&key)
+            || key.contains('_') && key.starts_with("old");
+        if !sample && !key.ends_with("credential") && !key.ends_with("env") {
+            assert_eq!(config, example.config, "{line} is said to be the default");
+        }
+        tried += 1;
+    }
+    assert!(tried > 25, "{tried}");
+}
+
+#[test]
+fn what_is_not_utf8_is_told_with_its_place() {
+    let mut text = plain().into_bytes();
+    text.extend(b"# gr\xfc\xdfe\n");
+    assert_eq!(
+        told(&text),
+        "haagent.toml:12:5: the file is not UTF-8 from here on\n   12 | # gr\n      |     ^\n  mend: save the file as UTF-8\n"
+    );
+}
+
+#[test]
+fn a_mark_at_the_beginning_and_windows_lines_are_fine() {
+    let text = format!("\u{feff}{}", plain().replace('\n', "\r\n"));
+    assert_eq!(loaded(&text).config, loaded(&plain()).config);
+}
+
+#[test]
+fn a_file_that_is_not_there_or_too_long_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("haagent.toml");
+    let shown = path.display();
+    let mend = "  mend: haagent config example prints a file to begin with\n";
+    let expected = format!("{shown}: it cannot be read: No such file or directory (os error 2)\n{mend}");
+    assert_eq!(load(&path).unwrap_err().to_string(), expected);
+    std::fs::write(&path, vec![b'#'; (1 << 20) + 1]).unwrap();
+    assert_eq!(load(&path).unwrap_err().to_string(), format!("{shown}: it is longer than 1048576 bytes\n{mend}"));
+    std::fs::write(&path, plain()).unwrap();
+    assert_eq!(load(&path).unwrap().config, loaded(&plain()).config);
+}
+
+#[test]
+fn a_file_made_to_hurt_is_refused_without_harm() {
+    let limit = 1 << 18;
+    for text in [
+        "a.".repeat(limit / 2 - 2) + "a=1",
+        "[".repeat(limit),
+        "x=".to_owned() + &"{a.a.a=".repeat(limit / 8),
+        "key={".repeat(limit / 5),
+        "key='".repeat(limit / 5),
+        "key=[\n".repeat(limit / 6),
+        "group={".to_owned() + &(0..12_000).map(|at| format!("g{at}={{peers=7}},")).collect::<String>() + "}",
+        "node={".to_owned() + &(0..12_000).map(|at| format!("g{at}=7,")).collect::<String>() + "}",
+    ] {
+        let problems = parse("haagent.toml", text.as_bytes()).expect_err(&text[..20]);
+        assert!(problems.to_string().len() < 100_000, "{}", &text[..20]);
+    }
+}
+
+#[test]
+fn a_node_skips_itself_and_takes_its_own_priority() {
+    let text =
+        plain().replace("[[group.web.check]]", "priorities = { web-2 = 150 }\npriority = 90\n[[group.web.check]]");
+    let config = loaded(&text).config;
+    let facts = |host: &str, address: [u8; 4]| NodeFacts {
+        host_name: host.to_owned(),
+        private_address: Some(address.into()),
+        droplet_id: Some(DropletId(7)),
+    };
+    let node = config.for_node(&facts("web-2", [10, 114, 0, 5])).unwrap();
+    assert_eq!(
+        (node.name.as_str(), node.address, node.droplet_id),
+        ("web-2", [10, 114, 0, 5].into(), Some(DropletId(7)))
+    );
+    assert_eq!((node.groups[0].others.as_slice(), node.groups[0].priority.get()), (&[[10, 114, 0, 4].into()][..], 150));
+    assert!(node.warnings.is_empty());
+    let other = config.for_node(&facts("web-1", [10, 114, 0, 4])).unwrap();
+    assert_eq!(
+        (other.groups[0].others.as_slice(), other.groups[0].priority.get()),
+        (&[[10, 114, 0, 5].into()][..], 90)
+    );
+
+    let stranger = config.for_node(&facts("web-3", [10, 114, 0, 6])).unwrap();
+    assert_eq!(stranger.groups[0].others.len(), 2);
+    assert_eq!(
+        stranger.warnings.to_string(),
+        "warning: this node's address 10.114.0.6 is not in `peers` of [group.web]\n  mend: list all members, so that one file serves all nodes\n"
+    );
+}
+
+#[test]
+fn a_node_without_name_address_or_peers_is_told() {
+    let text = plain().replace(", \"10.114.0.5\"]", "]");
+    let config = loaded(&text).config;
+    let facts = NodeFacts { host_name: "web 1".to_owned(), ..NodeFacts::default() };
+    assert_eq!(
+        config.for_node(&facts).unwrap_err().to_string(),
+        "the host name \"web 1\" cannot be the name of a node\n  mend: under [node] write `name = \"web-1\"`\n\
+         the metadata service at http://169.254.169.254 names no private address\n  \
+         mend: under [node] write `address = \"...\"`, this host's address in the VPC\n"
+    );
+    let facts =
+        NodeFacts { host_name: "web-1".to_owned(), private_address: Some([10, 114, 0, 4].into()), droplet_id: None };
+    assert_eq!(
+        config.for_node(&facts).unwrap_err().to_string(),
+        "besides this node (10.114.0.4) nobody is left in `peers` of [group.web]\n  mend: list all members, this node too\n"
+    );
+}
+
+#[test]
+fn the_hash_is_of_what_a_group_shares() {
+    let hash = |text: &str, own: [u8; 4]| {
+        let facts = NodeFacts { host_name: "web".to_owned(), private_address: Some(own.into()), droplet_id: None };
+        loaded(text).config.for_node(&facts).unwrap().groups[0].group.settings_hash()
+    };
+    let (first, second) = ([10, 114, 0, 4], [10, 114, 0, 5]);
+    let expected = hash(&plain(), first);
+    assert_eq!(expected, 0xbc91_8345, "it is compared between versions and must not change by itself");
+    assert_eq!(hash(&plain(), second), expected, "the same file on both nodes");
+    for (from, to) in [
+        ("[heartbeat]", "[heartbeat]\nport = 17000\n"),
+        ("[[group.web.check]]", "priority = 50\n[[group.web.check]]"),
+        ("docker.running = 10", "interval = \"1000ms\"\ndocker.min = 10\ndocker.max = 10"),
+        ("[\"10.114.0.4\", \"10.114.0.5\"]", "[\"10.114.0.5\"]"),
+    ] {
+        assert_eq!(hash(&plain().replace(from, to), first), expected, "{to} is no difference of the group");
+    }
+    for (from, to) in [
+        ("docker.running = 10", "docker.running = 9"),
+        ("203.0.113.10", "203.0.113.11"),
+        ("[[group.web.check]]", "preempt = true\n[[group.web.check]]"),
+        ("10.114.0.5", "10.114.0.6"),
+    ] {
+        assert_ne!(hash(&plain().replace(from, to), first), expected, "{to} is a difference");
+    }
+}
+
+#[test]
+fn a_reload_knows_what_changes_and_what_needs_a_restart() {
+    let old = loaded(&plain()).config;
+    assert_eq!(old.diff(&old), []);
+    let text = plain().replace("[heartbeat]", "[heartbeat]\nport = 17000\ninterval = \"1s\"").replace(
+        "docker.label = \"app=web\"",
+        "docker.label = \"app=api\"\n[[group.web.check]]\nname = \"two\"\ndocker.min = 1",
+    );
+    let changes = old.diff(&loaded(&text).config);
+    let named = |restart| -> Vec<&str> {
+        changes.iter().filter(|change| change.restart == restart).map(|change| change.path.as_str()).collect()
+    };
+    assert_eq!(named(true), ["heartbeat.port"]);
+    assert_eq!(
+        named(false)[..4],
+        [
+            "heartbeat.interval",
+            "group.web.check.0.docker.label",
+            "group.web.check.1.docker.min",
+            "group.web.check.1.docker.max"
+        ]
+    );
+}
+
+const SECRET: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0";
+
+/// A file with letters put in, taken out and lines turned round.
+fn mutated(text: String) -> impl Strategy<Value = String> {
+    let length = text.chars().count();
+    let edit = (
+        0..length,
+        0..12_usize,
+        proptest::string::string_regex("[\\[\\]{}\"'=.,#\\n a-z0-9\u{e4}\u{0}]{0,6}").unwrap(),
+    );
+    proptest::collection::vec(edit, 1..8).prop_map(move |edits| {
+        let mut letters: Vec<char> = text.chars().collect();
+        for (at, gone, put) in edits {
+            let at = at.min(letters.len());
+            let to = (at + gone).min(letters.len());
+            letters.splice(at..to, put.chars());
+        }
+        letters.into_iter().collect()
+    })
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_judged_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+        let _ = told(&bytes);
+    }
+
+    #[test]
+    fn a_mutated_example_is_judged_without_panic(text in mutated(EXAMPLE.to_owned())) {
+        let _ = told(text.as_bytes());
+    }
+
+    #[test]
+    fn a_secret_is_never_told(
+        before in mutated(HEAD.to_owned()),
+        after in mutated([WEB, CHECK, CLAIM].concat()),
+        key in prop_oneof![
+            Just("token = \"dop_v1_"), Just("key = \""), Just("x = '"), Just("peers = [\""), Just("name = \"doo_v1_"),
+            Just("old_key = \"\"\"\n"), Just("interval = "), Just("[group.web"), Just(""), Just("docker.label = \""),
+        ],
+        end in prop_oneof![Just("\"\n"), Just("'\n"), Just("\n"), Just("\"\"\"\n"), Just(" = 1\n"), Just("\"]\n")],
+    ) {
+        let text = told(format!("{before}\n{key}{SECRET}{end}{after}").as_bytes());
+        prop_assert!(!text.contains(&SECRET[..16]) && !text.contains(&SECRET[40..]), "{}", text);
+    }
+
+    #[test]
+    fn a_word_that_is_a_secret_by_its_key_is_never_told(
+        before in mutated(HEAD.to_owned()),
+        key in prop_oneof![Just("token"), Just("key"), Just("old_key"), Just("tokne"), Just("digitalocean.token")],
+        end in prop_oneof![Just("\"\n"), Just("'\n"), Just("\n"), Just("\"\"\"\n")],
+        begin in prop_oneof![Just("\""), Just("'"), Just(""), Just("\"\"\"\n"), Just("["), Just("{ value = \"")],
+    ) {
+        let text = told(format!("{before}\n{key} = {begin}Geheimnis{end}{WEB}").as_bytes());
+        prop_assert!(!text.contains("Geheimnis"), "{}", text);
+    }
+}
