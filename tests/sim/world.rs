@@ -627,10 +627,10 @@ impl World {
                 self.happenings.push(Happening::Intent { host, intent });
                 match self.setup.bug {
                     Some(Bug::NeverYields) if intent == Intent::Yield => return,
-                    Some(Bug::UnassignsOnYield) if held && !matches!(intent, Intent::Hold(_)) => {
-                        if self.cloud.holder() == Some(droplet(host)) {
-                            self.move_by_hand(Target::Nobody);
-                        }
+                    Some(Bug::UnassignsOnYield)
+                        if held && !matches!(intent, Intent::Hold(_)) && self.cloud.holder() == Some(droplet(host)) =>
+                    {
+                        self.move_by_hand(Target::Nobody);
                     }
                     _ => {}
                 }
