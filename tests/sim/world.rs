@@ -420,7 +420,9 @@ impl World {
                 let Some(agent) = &mut self.hosts[host].agent else { return };
                 let Some(action) = agent.calls.remove(&ticket) else { return };
                 if let Outcome::Local { mine } = outcome {
-                    let lagging = agent.landed.is_some_and(|landed| self.now - landed <= STALE_READ);
+                    // The read began a little before its answer.
+                    let lag = STALE_READ + Duration::from_millis(50);
+                    let lagging = agent.landed.is_some_and(|landed| self.now - landed <= lag);
                     // "Not mine" within S of a landing is the lag, and makes the service a doubtful witness.
                     agent.metadata_said_mine = mine || (agent.metadata_said_mine && !lagging);
                 }
