@@ -676,6 +676,10 @@ impl World {
                 }
                 claim::Output::Report(report) => {
                     if let Some(agent) = &mut self.hosts[host].agent {
+                        // A lost poll: a look is what told that the assign has worked.
+                        if agent.report.sent && report.state == claim::ClaimState::Held {
+                            agent.landed = Some(self.now);
+                        }
                         agent.report = report.clone();
                     }
                     self.happenings.push(Happening::Report { host, report: report.clone() });
