@@ -31,7 +31,6 @@ use crate::proto::claim::event::{ClaimReport, Intent};
 use crate::proto::election::event as election;
 use crate::proto::health::{CheckIndex, Health, Pace};
 use crate::proto::heartbeat::mac::{Key, Keys};
-use crate::proto::ids::DropletId;
 use crate::proto::node::{self, GroupIndex, GroupParams, PeerIndex};
 use crate::proto::time::Time;
 use crate::sys::log::Log;
@@ -250,7 +249,7 @@ fn plan(
     let keys = match &secrets.keys {
         None => Keys::keyless(),
         Some(keys) => {
-            Keys::new(Key::new(keys.key.bytes()), keys.old_key.as_ref().map(|old_key| Key::new(old_key.bytes())))
+            Keys::new(Key::new(keys.key.expose()), keys.old_key.as_ref().map(|old_key| Key::new(old_key.expose())))
         }
     };
     let groups = node.groups.iter().map(|group| group_params(node, group, peers)).collect();
@@ -396,6 +395,3 @@ fn start_reach(api_url: &Url, resolver: Resolver, events: &mpsc::Sender<Event>) 
     };
     forward(events, newest, Event::Reach);
 }
-
-/// For `Event::Droplet`.
-pub(super) type FoundDroplet = DropletId;

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::talk::{AgentOption, told};
-use super::{ACT_EXIT_CODES, GroupOption, ReasonOption, Terminal, duration, exit};
+use super::{ACT_EXIT_CODES, ReasonOption, Terminal, duration, exit};
 use crate::control::wire::{Request, Response};
-use crate::proto::ids::NodeName;
+use crate::proto::ids::{GroupName, NodeName};
 use crate::view::render::clean;
 use crate::view::status::millis;
 
@@ -15,8 +15,9 @@ use crate::view::status::millis;
 pub(super) struct Arguments {
     #[command(flatten)]
     agent: AgentOption,
-    #[command(flatten)]
-    group: GroupOption,
+    /// The group; it must be named where there are several
+    #[arg(long, value_name = "NAME", value_parser = GroupName::new)]
+    group: Option<GroupName>,
     #[command(flatten)]
     reason: ReasonOption,
     /// To this node; else to the best candidate
@@ -39,7 +40,7 @@ pub(super) struct Arguments {
 impl Arguments {
     fn request(&self, dry_run: bool) -> Request {
         Request::Failover {
-            group: self.group.group.clone(),
+            group: self.group.clone(),
             to: self.to.clone(),
             dry_run,
             take: self.take,

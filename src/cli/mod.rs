@@ -11,6 +11,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
+use crate::config::DEFAULT_FILE;
 use crate::proto::ids::GroupName;
 use crate::view::render::Style;
 
@@ -25,9 +26,6 @@ pub mod run;
 mod status;
 mod talk;
 mod wait;
-
-/// Where the configuration lies if nothing else is said.
-pub const CONFIG_FILE: &str = "/etc/haagent/haagent.toml";
 
 /// Exit codes, as the contract has them.
 mod exit {
@@ -61,18 +59,67 @@ enum Command {
     Resume(resume::Arguments),
     Failover(failover::Arguments),
     Restart(restart::Arguments),
+    Config(ConfigArguments),
+    Keygen(KeygenArguments),
+}
+
+/// Check, show or begin a configuration, without the agent
+#[derive(Debug, Args)]
+struct ConfigArguments {
+    #[command(subcommand)]
+    command: ConfigCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Say whether the agent would start with the file, and all that is wrong with it
+    #[command(after_help = "Exit codes: 0 the agent would start with it; 1 it would not, or, with --strict, \
+something is odd; 3 usage error.")]
+    Check {
+        #[command(flatten)]
+        file: ConfigOption,
+        /// The file; instead of --config
+        #[arg(value_name = "FILE")]
+        named: Option<PathBuf>,
+        /// Fail on warnings too
+        #[arg(long)]
+        strict: bool,
+    },
+    /// Print the configuration in force, with every default; no secrets
+    #[command(after_help = "Exit codes: 0 shown; 1 the file cannot be used; 3 usage error.")]
+    Show {
+        #[command(flatten)]
+        file: ConfigOption,
+    },
+    /// Print an annotated file to begin with
+    #[command(after_help = "Exit codes: 0 shown; 1 not written; 3 usage error.")]
+    Example {
+        #[command(flatten)]
+        file: ConfigOption,
+    },
+}
+
+/// Make a heartbeat key, the same one for all nodes
+#[derive(Debug, Args)]
+#[command(after_help = "Exit codes: 0 made; 1 not made, a file that is there stays as it is; 3 usage error.")]
+struct KeygenArguments {
+    #[command(flatten)]
+    file: ConfigOption,
+    /// The file to write; else the key is printed
+    #[arg(value_name = "FILE")]
+    named: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 struct ConfigOption {
     /// The configuration file
-    #[arg(long, value_name = "FILE", default_value = CONFIG_FILE)]
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_FILE)]
     config: PathBuf,
 }
 
 #[derive(Debug, Args)]
 struct GroupOption {
-    /// The group; the only one if not given
+    /// Only this group [default: all of them]
     #[arg(long, value_name = "NAME", value_parser = GroupName::new)]
     group: Option<GroupName>,
 }
@@ -102,10 +149,9 @@ impl Terminal<'_> {
     /// Prints data. What nobody can read is not an error; that it could not be
     /// written (a full disk) is.
     fn print(&mut self, text: &str) -> io::Result<()> {
-        match self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()) {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            written => written,
-        }
+        let mut out = Quiet(self.out);
+        out.write_all(text.as_bytes())?;
+        out.flush()
     }
 
     /// Prints `text` and exits with `code`, or says that it cannot.
@@ -186,6 +232,38 @@ fn dispatch(command: Command, terminal: &mut Terminal<'_>) -> u8 {
         Command::Resume(arguments) => resume::run(arguments, terminal),
         Command::Failover(arguments) => failover::run(&arguments, terminal),
         Command::Restart(arguments) => restart::run(arguments, terminal),
+        Command::Config(arguments) => config(arguments.command, terminal),
+        Command::Keygen(arguments) => keygen::keygen(arguments.named.as_deref(), terminal.out, terminal.complaints),
+    }
+}
+
+fn config(command: ConfigCommand, terminal: &mut Terminal<'_>) -> u8 {
+    let out = &mut Quiet(terminal.out);
+    match command {
+        ConfigCommand::Check { file, named, strict } => {
+            config::check(&named.unwrap_or(file.config), strict, out, terminal.complaints)
+        }
+        ConfigCommand::Show { file } => config::show(&file.config, out, terminal.complaints),
+        ConfigCommand::Example { file: _ } => config::example(out),
+    }
+}
+
+/// A stream whose reader may go away without that being an error.
+struct Quiet<'a>(&'a mut dyn Write);
+
+impl Write for Quiet<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.0.write(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(bytes.len()),
+            written => written,
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self.0.flush() {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            flushed => flushed,
+        }
     }
 }
 

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::{ConfigOption, Terminal, exit};
+use crate::config::types::Control;
 use crate::control::client;
-use crate::control::wire::{DEFAULT_SOCKET, Refusal, Request, Response};
+use crate::control::wire::{Refusal, Request, Response};
 use crate::view::render::clean;
 
 /// The longest configuration that is searched for the socket.
@@ -25,7 +26,7 @@ pub(super) struct AgentOption {
 impl AgentOption {
     fn socket(&self) -> PathBuf {
         let configured = || socket_in(&self.file.config);
-        self.socket.clone().or_else(configured).unwrap_or_else(|| PathBuf::from(DEFAULT_SOCKET))
+        self.socket.clone().or_else(configured).unwrap_or_else(|| PathBuf::from(Control::SOCKET))
     }
 
     /// Asks the agent. Where there is no answer, says why; the exit code then.
@@ -101,11 +102,11 @@ mod tests {
             file: ConfigOption { config: file.clone() },
             socket: socket.map(PathBuf::from),
         };
-        assert_eq!(option(None).socket(), Path::new(DEFAULT_SOCKET), "no file");
+        assert_eq!(option(None).socket(), Path::new(Control::SOCKET), "no file");
         std::fs::write(&file, "[control]\nsocket = \"/tmp/other.sock\"\n[group.web]\npeers = 7\n").unwrap();
         assert_eq!(option(None).socket(), Path::new("/tmp/other.sock"), "a mistake elsewhere in the file");
         assert_eq!(option(Some("/tmp/named.sock")).socket(), Path::new("/tmp/named.sock"));
         std::fs::write(&file, "[control\n").unwrap();
-        assert_eq!(option(None).socket(), Path::new(DEFAULT_SOCKET), "a file that cannot be read");
+        assert_eq!(option(None).socket(), Path::new(Control::SOCKET), "a file that cannot be read");
     }
 }

@@ -29,12 +29,6 @@ use crate::view::render::clean;
 pub const CONNECTIONS: usize = 32;
 /// Of these, the ones that may wait for something: `status` must always find a place.
 pub const WAITERS: usize = 16;
-/// How long a client may take to send its line.
-const READ_WITHIN: Duration = Duration::from_secs(5);
-/// How long a client may take to read an answer.
-const WRITE_WITHIN: Duration = Duration::from_secs(5);
-/// How long the agent may work on an answer, beside the time that the request grants.
-const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// How long answers under way may take when the agent stops.
 const STOP_WITHIN: Duration = Duration::from_millis(500);
 /// Progress lines that a client has not read yet; further ones are dropped, the next one says more anyway.
@@ -46,6 +40,22 @@ const GROUP: &str = "haagent";
 const MODE: u32 = 0o660;
 /// The longest user data base that is searched for a name.
 const ACCOUNTS_BYTES: u64 = 1024 * 1024;
+
+/// How long one connection may keep us.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    /// For a client to send its line.
+    read: Duration,
+    /// For a client to read a line.
+    write: Duration,
+    /// For the agent to work on an answer, beside the time that the request grants.
+    answer: Duration,
+}
+
+impl Limits {
+    const USUAL: Self =
+        Self { read: Duration::from_secs(5), write: Duration::from_secs(5), answer: Duration::from_secs(10) };
+}
 
 /// Who asks, by the kernel's word.
 #[derive(Clone, Debug)]
@@ -113,6 +123,7 @@ pub enum BindError {
 pub struct Server {
     listener: UnixListener,
     path: PathBuf,
+    limits: Limits,
     /// Locked as long as we listen: who has it may replace a socket that nobody answers on.
     _lock: File,
 }
@@ -140,7 +151,7 @@ impl Server {
             Err(error) => return Err(listen(error)),
         }
         let listener = open(path).map_err(listen)?;
-        Ok(Self { listener, path: path.to_owned(), _lock: lock })
+        Ok(Self { listener, path: path.to_owned(), limits: Limits::USUAL, _lock: lock })
     }
 
     /// Serves until `stop` is ready; answers under way then have half a second.
@@ -157,7 +168,7 @@ impl Server {
             match accepted {
                 Ok((stream, _)) if connections.len() >= CONNECTIONS => refuse(&stream),
                 Ok((stream, _)) => {
-                    connections.spawn(connection(stream, Arc::clone(&handler), Arc::clone(&waiters)));
+                    connections.spawn(connection(stream, Arc::clone(&handler), Arc::clone(&waiters), self.limits));
                 }
                 // No descriptor or no memory: it passes; until then not in a circle.
                 Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
@@ -217,40 +228,41 @@ fn busy() -> Response {
     Response::Error { message: "the agent serves as many clients as it may: try again".to_owned() }
 }
 
-async fn connection<H: Handler>(stream: UnixStream, handler: Arc<H>, waiters: Arc<Semaphore>) {
+async fn connection<H: Handler>(stream: UnixStream, handler: Arc<H>, waiters: Arc<Semaphore>, limits: Limits) {
     let uid = stream.peer_cred().map(|peer| peer.uid());
-    let (read, mut write) = stream.into_split();
+    let (read, write) = stream.into_split();
     let mut read = BufReader::new(read);
-    let envelope = match timeout(READ_WITHIN, read_line(&mut read)).await {
+    let mut write = Writer { half: write, within: limits.write };
+    let envelope = match timeout(limits.read, read_line(&mut read)).await {
         Ok(Ok(line)) => match Envelope::from_line(&line) {
             Ok(envelope) => envelope,
             Err(error) => {
                 let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-                return answer(&mut write, Response::Error { message: clean(&format!("{error}{cause}")) }).await;
+                return write.answer(Response::Error { message: clean(&format!("{error}{cause}")) }).await;
             }
         },
         Ok(Err(Cut::TooLong)) => {
             let message = format!("the request is longer than {REQUEST_BYTES} bytes");
-            return answer(&mut write, Response::Error { message }).await;
+            return write.answer(Response::Error { message }).await;
         }
         // Gone, or too slow to be worth an answer.
         Ok(Err(Cut::Ended)) | Err(_) => return,
     };
     let Ok(uid) = uid else {
-        return answer(&mut write, Response::Error { message: "the kernel does not say who asks".to_owned() }).await;
+        return write.answer(Response::Error { message: "the kernel does not say who asks".to_owned() }).await;
     };
 
     let request = envelope.request;
     let _place = if request.patience() > Duration::ZERO {
         match waiters.try_acquire() {
             Ok(place) => Some(place),
-            Err(_) => return answer(&mut write, busy()).await,
+            Err(_) => return write.answer(busy()).await,
         }
     } else {
         None
     };
     let (caller, mut progress) = Caller::new(uid, &user(uid, envelope.sudo_user.as_deref()));
-    let within = request.patience() + ANSWER_WITHIN;
+    let within = request.patience() + limits.answer;
     let only_waits = matches!(request, Request::Wait { .. });
     let mut work = std::pin::pin!(timeout(within, handler.handle(request, caller)));
     let mut gone = std::pin::pin!(gone(&mut read));
@@ -259,7 +271,7 @@ async fn connection<H: Handler>(stream: UnixStream, handler: Arc<H>, waiters: Ar
         tokio::select! {
             done = &mut work => break done,
             Some(progress) = progress.recv() => {
-                listening = listening && write_line(&mut write, &Line::Progress { progress }).await;
+                listening = listening && write.line(&Line::Progress { progress }).await;
             }
             () = &mut gone, if listening => listening = false,
         }
@@ -271,7 +283,7 @@ async fn connection<H: Handler>(stream: UnixStream, handler: Arc<H>, waiters: Ar
         message: format!("the agent did not answer within {} s; it may still do what was asked", within.as_secs()),
     });
     if listening {
-        answer(&mut write, response).await;
+        write.answer(response).await;
     }
 }
 
@@ -301,14 +313,21 @@ async fn gone(read: &mut (impl AsyncRead + Unpin)) {
     }
 }
 
-async fn answer(write: &mut OwnedWriteHalf, response: Response) {
-    write_line(write, &Line::Answer(response)).await;
+struct Writer {
+    half: OwnedWriteHalf,
+    within: Duration,
 }
 
-/// Whether it was written in time.
-async fn write_line(write: &mut OwnedWriteHalf, line: &Line) -> bool {
-    let text = to_line(line);
-    matches!(timeout(WRITE_WITHIN, write.write_all(text.as_bytes())).await, Ok(Ok(())))
+impl Writer {
+    async fn answer(&mut self, response: Response) {
+        self.line(&Line::Answer(response)).await;
+    }
+
+    /// Whether it was written in time.
+    async fn line(&mut self, line: &Line) -> bool {
+        let text = to_line(line);
+        matches!(timeout(self.within, self.half.write_all(text.as_bytes())).await, Ok(Ok(())))
+    }
 }
 
 fn to_line(line: &Line) -> String {

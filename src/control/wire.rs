@@ -17,8 +17,6 @@ use crate::view::status::Status;
 
 /// The version of this language.
 pub const VERSION: u64 = 1;
-/// Where the agent listens unless `control.socket` says otherwise.
-pub const DEFAULT_SOCKET: &str = "/run/haagent/haagent.sock";
 /// The longest request line. The longest honest one has a reason of a few hundred letters.
 pub const REQUEST_BYTES: usize = 64 * 1024;
 /// The longest answer line. A full history is a fourth of it.

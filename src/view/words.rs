@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 
 use super::render::age;
 use super::status::{MoveKind, State};
-use crate::proto::claim::event::{ClaimState, Holder, Source};
+use crate::proto::claim::event::{ClaimState, Holder, Milestone, Source};
 use crate::proto::election::event::{Evidence, Reason};
 use crate::proto::heartbeat::{DeposedBy, HandOver};
 use crate::proto::time::Time;
@@ -111,6 +111,17 @@ pub fn evidence(why: &Reason, evidence: &Evidence, at: Time, name: impl Fn(Ipv4A
         let _ = write!(text, "; rank {}", rank.0);
     }
     text
+}
+
+/// A step of a claim, after the claim's address.
+#[must_use]
+pub fn milestone(step: Milestone) -> &'static str {
+    match step {
+        Milestone::Promoted => "may be claimed by this node",
+        Milestone::AssignSent => "is being assigned to this node",
+        Milestone::ActionCompleted => "is assigned to this node, says the provider's action",
+        Milestone::Verified => "is held by this node: verified",
+    }
 }
 
 /// Whether a node that became master for this reason took the address by plan.
@@ -222,6 +233,7 @@ mod tests {
             Reason::Chance { by: DeposedBy::Unknown },
             Reason::Offered { by: WEB1, cause: HandOver::Drain },
             Reason::Resigned { by: WEB1 },
+            Reason::Taken { droplet: DropletId(7) },
             Reason::HandedOver { to: WEB1, cause: HandOver::Fault },
             Reason::DuelLost { to: WEB1 },
             Reason::Superseded { by: WEB1 },
@@ -239,7 +251,7 @@ mod tests {
     #[test]
     fn the_list_of_reasons_is_complete_and_is_the_one_that_serde_writes() {
         let reasons = every_reason();
-        let said: Vec<&str> = reasons.iter().map(reason).collect();
+        let said: Vec<&str> = reasons.iter().map(reason).chain([REPAIRED]).collect();
         assert_eq!(said, REASONS);
         for one in &reasons {
             assert_eq!(serde_json::to_value(one).unwrap()["kind"], reason(one));

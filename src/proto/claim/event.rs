@@ -85,12 +85,11 @@ impl Base {
         }
     }
 
-    /// Takes `member` out.
+    /// Takes `member` out; the others keep their order.
     pub fn remove(&mut self, member: Ipv4Addr) {
-        for place in &mut self.members {
-            if *place == Some(member) {
-                *place = None;
-            }
+        if let Some(place) = self.members.iter().position(|place| *place == Some(member)) {
+            self.members[place] = None;
+            self.members[place..].rotate_left(1);
         }
     }
 
@@ -346,6 +345,17 @@ mod tests {
         let base: Base = (1..=5).map(address).collect();
         assert!(!base.contains(address(1)));
         assert_eq!(base.members().collect::<Vec<_>>(), (2..=5).map(address).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_is_taken_out_leaves_no_hole() {
+        let address = |last| Ipv4Addr::new(10, 0, 0, last);
+        let mut base: Base = (1..=4).map(address).collect();
+        base.remove(address(2));
+        base.insert(address(5));
+        assert_eq!(base.members().collect::<Vec<_>>(), [1, 3, 4, 5].map(address));
+        base.remove(address(4));
+        assert_eq!(base, [1, 3, 5].map(address).into_iter().collect());
     }
 
     #[test]

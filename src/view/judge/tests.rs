@@ -1,1 +1,257 @@
+use super::*;
+use crate::proto::ids::DropletId;
+use crate::view::status::samples::{self, backup_facts, docker, drain, master_facts, node, peer};
 
+fn of(this: &str, facts: &GroupFacts) -> Verdict {
+    judge(&node(this), facts)
+}
+
+/// The master's facts with one thing changed, judged.
+fn with(change: impl FnOnce(&mut GroupFacts)) -> Verdict {
+    let mut facts = master_facts();
+    change(&mut facts);
+    of("web-1", &facts)
+}
+
+fn says(verdict: &Verdict, words: &str) -> bool {
+    verdict.concerns.iter().any(|concern| concern.contains(words))
+}
+
+#[test]
+fn two_healthy_nodes_are_ok_on_both() {
+    for verdict in [of("web-1", &master_facts()), of("web-2", &backup_facts())] {
+        assert_eq!((verdict.served, verdict.failover_ready, verdict.severity), (Some(true), Some(true), Severity::Ok));
+        assert_eq!(verdict.successors, ["web-2"]);
+        assert!(verdict.blocked_by.is_empty() && verdict.concerns.is_empty(), "{verdict:?}");
+    }
+}
+
+#[test]
+fn who_holds_the_address_decides_whether_it_serves() {
+    let held_by = |holder| with(|facts| facts.claims[0].holder = holder);
+    for (holder, served, severity, words) in [
+        (Some(ClaimHolder::Nobody), Some(false), Severity::Critical, "assigned to nobody"),
+        (Some(ClaimHolder::Droplet(DropletId(4711))), Some(false), Severity::Critical, "held by droplet 4711"),
+        (Some(ClaimHolder::Node(node("web-9"))), None, Severity::Critical, "not among the peers"),
+        (None, None, Severity::Unknown, "is not known"),
+        (Some(ClaimHolder::Node(node("web-2"))), Some(true), Severity::Warning, "points at web-2, and web-1 is master"),
+    ] {
+        let verdict = held_by(holder);
+        assert_eq!((verdict.served, verdict.severity), (served, severity), "{verdict:?}");
+        assert!(says(&verdict, words), "{verdict:?}");
+    }
+}
+
+#[test]
+fn a_holder_that_is_not_heard_is_critical_and_one_with_another_key_is_not() {
+    let mut facts = backup_facts();
+    for presence in [Presence::Silent, Presence::Left, Presence::Never] {
+        facts.peers[0].presence = presence;
+        facts.peers[0].key_differs = false;
+        let verdict = of("web-2", &facts);
+        assert_eq!((verdict.served, verdict.severity), (None, Severity::Critical), "{presence:?}");
+        facts.peers[0].key_differs = true;
+        facts.master = None;
+        let verdict = of("web-2", &facts);
+        assert_eq!((verdict.served, verdict.severity), (Some(true), Severity::Warning), "{presence:?} {verdict:?}");
+        assert!(says(&verdict, "key differs from 10.114.0.4"));
+    }
+}
+
+#[test]
+fn an_address_on_a_node_whose_checks_fail_does_not_serve() {
+    let verdict = with(|facts| {
+        facts.healthy = Some(false);
+        facts.checks[0].ok = Some(false);
+        facts.checks[0].verdict = CheckVerdict::Failed;
+        facts.checks[0].detail = Some("9 of 10 containers run".to_owned());
+    });
+    assert_eq!((verdict.served, verdict.severity), (Some(false), Severity::Critical));
+    assert!(says(&verdict, "check docker failed: 9 of 10 containers run"), "{verdict:?}");
+
+    let mut facts = backup_facts();
+    facts.peers[0].healthy = Some(false);
+    assert_eq!(of("web-2", &facts).served, Some(false));
+}
+
+#[test]
+fn one_claim_that_does_not_serve_is_enough() {
+    let verdict = with(|facts| {
+        facts.claims.push(samples::claim(ClaimState::Failing, None, None));
+        facts.claims.push(samples::claim(ClaimState::Failing, Some(ClaimHolder::Nobody), None));
+    });
+    assert_eq!((verdict.served, verdict.severity), (Some(false), Severity::Critical));
+}
+
+#[test]
+fn a_group_without_claims_is_served_by_its_master() {
+    assert_eq!(with(|facts| facts.claims.clear()).served, Some(true));
+    let verdict = with(|facts| {
+        facts.claims.clear();
+        facts.master = None;
+    });
+    assert_eq!((verdict.served, verdict.severity), (Some(false), Severity::Critical));
+}
+
+#[test]
+fn a_word_that_is_old_is_a_warning() {
+    assert_eq!(with(|facts| facts.claims[0].verified_ms_ago = Some(15_000)).severity, Severity::Ok);
+    let verdict = with(|facts| facts.claims[0].verified_ms_ago = Some(180_000));
+    assert_eq!((verdict.served, verdict.severity), (Some(true), Severity::Warning));
+    assert!(says(&verdict, "not verified for 3 min"), "{verdict:?}");
+}
+
+#[test]
+fn two_that_hold_are_critical_and_two_masters_a_warning() {
+    let rival = |claim| {
+        with(move |facts| {
+            facts.peers[0].state = Some(State::Master);
+            facts.peers[0].claim = Some(claim);
+        })
+    };
+    let two = rival(ClaimState::Held);
+    assert_eq!(two.severity, Severity::Critical);
+    assert!(says(&two, "two holders: web-1 and web-2"), "{two:?}");
+    assert!(says(&rival(ClaimState::Claiming), "two masters: web-1 and web-2"));
+
+    // Neither is this node.
+    let mut facts = backup_facts();
+    facts.peers.push(peer("web-3", 6, State::Master));
+    assert!(says(&of("web-2", &facts), "two holders: web-1 and web-3"));
+    // A silent one counts no more.
+    facts.peers[1].presence = Presence::Silent;
+    assert!(!says(&of("web-2", &facts), "two holders"));
+}
+
+#[test]
+fn each_thing_that_blocks_the_only_successor_is_named_with_its_mend() {
+    type Change = fn(&mut GroupFacts);
+    let cases: [(Change, Option<bool>, &str); 13] = [
+        (|facts| facts.peers.clear(), Some(false), "no other node could take over"),
+        (|facts| facts.peers[0].presence = Presence::Silent, Some(false), "web-2 is silent for 0.2 s"),
+        (|facts| facts.peers[0].presence = Presence::Left, Some(false), "systemctl start haagent"),
+        (|facts| facts.peers[0].presence = Presence::Never, Some(false), "never heard"),
+        (|facts| facts.peers[0].key_differs = true, Some(false), "key differs from 10.114.0.5"),
+        (|facts| facts.peers[0].hears_us = Some(false), Some(false), "does not hear this node"),
+        (|facts| facts.acts.push(drain("web-2")), Some(false), "drained by ben (sudo); to end it: haagent resume"),
+        (|facts| facts.peers[0].state = Some(State::Init), None, "web-2 is starting"),
+        (|facts| facts.peers[0].candidate = Some(false), Some(false), "web-2 is no candidate"),
+        (|facts| facts.peers[0].state = Some(State::Fault), Some(false), "web-2 is no candidate"),
+        (|facts| facts.peers[0].ready = Some(false), Some(false), "web-2 could not claim"),
+        (|facts| facts.peers[0].ready = None, None, "not yet proved"),
+        (|facts| facts.peers[0].reach = Some(Reach::Unreachable), Some(false), "does not reach"),
+    ];
+    for (change, ready, words) in cases {
+        let verdict = with(change);
+        assert_eq!((verdict.failover_ready, verdict.severity), (ready, Severity::Warning), "{words}: {verdict:?}");
+        assert!(verdict.blocked_by[0].contains(words), "{words}: {verdict:?}");
+        assert_eq!(verdict.served, Some(true), "{words}");
+        assert!(verdict.successors.is_empty(), "{words}");
+    }
+}
+
+#[test]
+fn the_same_is_told_by_the_successor_of_itself() {
+    type Change = fn(&mut GroupFacts);
+    let cases: [(Change, Option<bool>, &str); 6] = [
+        (|facts| facts.acts.push(drain("web-2")), Some(false), "web-2 is drained"),
+        (|facts| facts.state = State::Init, None, "web-2 is starting"),
+        (|facts| facts.candidate = false, Some(false), "web-2 is no candidate"),
+        (|facts| facts.deposed = true, Some(false), "web-2 was deposed"),
+        (|facts| facts.ready = Some(false), Some(false), "web-2 could not claim"),
+        (|facts| facts.reach = Some(Reach::Unreachable), Some(false), "does not reach"),
+    ];
+    for (change, ready, words) in cases {
+        let mut facts = backup_facts();
+        change(&mut facts);
+        let verdict = of("web-2", &facts);
+        assert_eq!((verdict.failover_ready, verdict.severity), (ready, Severity::Warning), "{words}: {verdict:?}");
+        assert!(verdict.blocked_by[0].contains(words), "{words}: {verdict:?}");
+    }
+}
+
+#[test]
+fn a_second_successor_unblocks_and_the_first_remains_a_concern() {
+    let verdict = with(|facts| {
+        facts.peers[0].presence = Presence::Silent;
+        facts.peers.push(peer("web-3", 6, State::Backup));
+    });
+    assert_eq!((verdict.failover_ready, verdict.severity), (Some(true), Severity::Warning));
+    assert_eq!(verdict.successors, ["web-3"]);
+    assert!(verdict.blocked_by.is_empty() && says(&verdict, "web-2 is silent"));
+}
+
+#[test]
+fn a_foreign_holder_blocks_whoever_is_ready() {
+    let verdict = with(|facts| facts.claims[0].holder = Some(ClaimHolder::Droplet(DropletId(7))));
+    assert_eq!((verdict.failover_ready, verdict.successors.len()), (Some(false), 0));
+}
+
+#[test]
+fn a_witness_is_no_successor_and_is_missed_when_it_is_gone() {
+    let mut only_a_witness = master_facts();
+    only_a_witness.peers[0].witness = true;
+    assert_eq!(of("web-1", &only_a_witness).failover_ready, Some(false));
+    only_a_witness.peers[0].presence = Presence::Silent;
+    assert!(says(&of("web-1", &only_a_witness), "witness web-2 is not heard"));
+
+    let mut on_the_witness = backup_facts();
+    on_the_witness.witness = true;
+    on_the_witness.peers.push(peer("web-3", 6, State::Backup));
+    assert_eq!(of("web-2", &on_the_witness).successors, ["web-3"]);
+}
+
+#[test]
+fn a_master_with_troubles_of_its_own_is_a_warning() {
+    for (verdict, words) in [
+        (with(|facts| facts.acts.push(drain("web-1"))), "web-1 is drained by ben"),
+        (with(|facts| facts.ready = Some(false)), "web-1 could not claim again"),
+        (with(|facts| facts.reach = Some(Reach::Unreachable)), "does not reach"),
+        (with(|facts| facts.peers[0].config_ok = Some(false)), "other settings"),
+        (with(|facts| facts.peers[0].rejected.own_name = 1), "uses this node's name"),
+        (with(|facts| facts.claims[0].detail = Some("429 for 3 min".to_owned())), "429 for 3 min"),
+        (
+            with(|facts| {
+                let disk = Check { name: "disk".to_owned(), weight: Some(-20), ok: Some(false), ..docker() };
+                facts.checks.push(disk);
+            }),
+            "check disk recovering",
+        ),
+    ] {
+        assert_eq!((verdict.severity, verdict.failover_ready), (Severity::Warning, Some(true)), "{words}: {verdict:?}");
+        assert!(says(&verdict, words), "{words}: {verdict:?}");
+    }
+}
+
+#[test]
+fn it_is_ok_exactly_where_there_is_no_concern_and_the_worst_comes_first() {
+    let verdict = with(|facts| {
+        facts.peers[0].config_ok = Some(false);
+        facts.peers[0].ready = Some(false);
+        facts.claims[0].holder = Some(ClaimHolder::Nobody);
+    });
+    assert!(verdict.concerns[0].contains("nobody"), "{verdict:?}");
+    assert_eq!(verdict.severity == Severity::Ok, verdict.concerns.is_empty());
+}
+
+#[test]
+fn wait_knows_when_a_node_has_come_so_far() {
+    let (master, backup) = (master_facts(), backup_facts());
+    let far = |facts: &GroupFacts| {
+        [WaitFor::Healthy, WaitFor::Master, WaitFor::Backup, WaitFor::Held].map(|what| reached(what, facts))
+    };
+    assert_eq!(far(&master), [true, true, false, true]);
+    assert_eq!(far(&backup), [true, false, true, false]);
+
+    let mut starting = backup_facts();
+    starting.state = State::Init;
+    assert_eq!(far(&starting), [false; 4]);
+    let mut unchecked = master_facts();
+    unchecked.checks[0].ok = None;
+    unchecked.checks[0].verdict = CheckVerdict::Unknown;
+    unchecked.checks[0].detail = None;
+    assert!(!reached(WaitFor::Healthy, &unchecked));
+    assert_eq!(lacking(WaitFor::Healthy, &unchecked), "check docker has not looked yet");
+    assert_eq!(lacking(WaitFor::Master, &backup), "the state is backup (listened)");
+    assert_eq!(lacking(WaitFor::Held, &backup), "203.0.113.10 is idle here");
+}
