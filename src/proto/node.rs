@@ -288,11 +288,14 @@ impl Node {
     /// The only way in. `now` never goes back.
     pub fn handle(&mut self, now: Time, input: Input<'_>) {
         let gap = now - self.seen;
+        let late = self.next_deadline().map_or(Duration::ZERO, |due| now - due);
         self.seen = self.seen.max(now);
         if gap > self.params.interval * DEAD_INTERVALS {
             // Rule 1: before anything is sent.
             self.timers.set(timer::HEARTBEAT, now);
             self.each_election(now, |_| event::Input::Gap { length: gap });
+        } else if late > self.params.interval / 2 {
+            self.each_election(now, |_| event::Input::Late);
         }
         match input {
             Input::Datagram { peer, stamp, bytes } => self.receive(now, peer, stamp.min(now), bytes),

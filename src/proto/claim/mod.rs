@@ -216,6 +216,10 @@ impl Reconciler {
     /// Leaves a hold, or changes what is watched. The address is not
     /// unassigned, and an assign that left is followed to its end.
     fn let_go(&mut self, now: Time, intent: Intent) {
+        if self.reads.api_still_asked() {
+            // What is cancelled here would have been the readiness proof too.
+            self.proof_due = self.proof_due.min(now);
+        }
         let cancelled = self.reads.drop_all();
         self.cancel(cancelled);
         self.writing.end_hold(self.verified);
@@ -318,6 +322,8 @@ impl Reconciler {
             self.reads.api_failed(flight.begun, now + wait);
             self.api_failed_at = Some(now);
             self.read_obstacle = Some(Arc::clone(&failure.text));
+            // "Not ready" must not outlast a passing fault by a whole interval.
+            self.proof_due = self.proof_due.min(now + self.jitter.proof(nth, self.params.readiness_interval));
             if failure.class == FailureClass::Never {
                 self.fail(now);
             }

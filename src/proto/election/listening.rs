@@ -176,6 +176,8 @@ impl Election {
     /// Rule 11: since when this node is the better one; [`Election::wants`] asks.
     fn prefer(&mut self, now: Time) {
         let better = self.params.preempt
+            // What could not claim would be offered back at once.
+            && self.reach
             && matches!(self.state, State::Backup(_))
             && self.ready(now)
             && self.outranks_master(now)
@@ -216,6 +218,12 @@ impl Election {
 
     /// Rules 6 to 9.
     fn fill_vacancy(&mut self, now: Time) {
+        if let Some(late) = self.late_at.filter(|late| now - *late < self.params.interval / 2) {
+            // Rule 1: this node's own lateness is not a peer's death. What was sent to it meanwhile
+            // may be lost; the question that goes out now is answered by then.
+            self.wake_at(late + self.params.interval / 2);
+            return;
+        }
         let Some(listening) = self.listening() else { return };
         let vacancy = self.vacancy(now, listening);
         match rules::decide(&self.params, &vacancy) {

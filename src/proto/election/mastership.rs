@@ -252,7 +252,9 @@ impl Election {
     fn wish(&mut self, now: Time) -> Option<Wish> {
         let plain = |cause| Wish { cause, to: None, proof_after: None, reach: false, ready: true };
         let master = self.mastership()?.clone();
+        // While the claim is held, another member in a look is a stale read: the reconciler tells.
         if let Some(Holder::Member(member)) = self.api_look_of(&master).map(|look| look.holder)
+            && self.claim.state != ClaimState::Held
             && !(self.base.contains(member) && self.claim.state != ClaimState::Lost)
         {
             return Some(Wish { to: Some(member), ready: false, ..plain(HandOver::FollowTruth) });
@@ -286,7 +288,9 @@ impl Election {
         let asker = self
             .peers
             .iter()
-            .find(|peer| peer.echoed(now, dead).is_some_and(|report| report.wants && is_candidate(report)))
+            .find(|peer| {
+                peer.echoed(now, dead).is_some_and(|report| report.wants && report.reach && is_candidate(report))
+            })
             .map(|peer| peer.address)?;
         if now - held_since < SETTLED {
             self.wake_at(held_since + SETTLED);

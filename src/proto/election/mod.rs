@@ -76,6 +76,8 @@ pub struct Election {
     base: Base,
     had_held_or_sent: bool,
     hold_down: HoldDown,
+    /// When this node last woke late, by more than it can tell from a peer's silence.
+    late_at: Option<Time>,
     intent: Intent,
     /// Issue the intent though it is the same one: a loss was judged (rule 13).
     reissue: bool,
@@ -121,6 +123,7 @@ impl Election {
             base: kept.base,
             had_held_or_sent: kept.had_held_or_sent,
             hold_down: HoldDown::default(),
+            late_at: None,
             intent: Intent::Yield,
             reissue: true,
             commands: VecDeque::with_capacity(COMMANDS),
@@ -160,6 +163,7 @@ impl Election {
                     self.commands.push_back(command);
                 }
             }
+            Input::Late => self.late_at = Some(now),
             Input::Gap { length } => self.gap(now, length),
             Input::BrainStale => self.leave(now, Reason::BrainStale),
             Input::Drained => self.evaluate(now),
