@@ -8,8 +8,6 @@ use crate::run::run;
 /// A bug in the shell around the cores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Bug {
-    /// Rules are evaluated before the queued datagrams are read (rule 1).
-    EvaluatesBeforeDraining,
     /// What must survive a restart does not (rule 1).
     ForgetsMemory,
     /// Metadata "mine" is believed whatever metadata says (rule 13).
@@ -49,7 +47,6 @@ macro_rules! is_found {
 }
 
 is_found! {
-    evaluating_before_draining_is_found: EvaluatesBeforeDraining breaks "P2";
     forgotten_memory_is_found: ForgetsMemory breaks "";
     always_believing_metadata_is_found: BelievesMetadataAlways breaks "P3";
     robbing_a_foreign_droplet_is_found: TakesForeignForNobody breaks "P2";

@@ -576,9 +576,6 @@ impl World {
         agent.heart_at = None;
         let mut effects = Vec::new();
         let node = &mut agent.node;
-        if self.setup.bug == Some(Bug::EvaluatesBeforeDraining) {
-            feed(node, local, node::Input::Drained, &mut effects);
-        }
         for (stamp, peer, bytes) in agent.inbox.drain(..) {
             feed(node, local, node::Input::Datagram { peer, stamp, bytes: &bytes }, &mut effects);
         }
