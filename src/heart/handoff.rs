@@ -287,3 +287,52 @@ pub(super) fn channels() -> io::Result<(Sender, News, HeartEnd)> {
     let news = News { ring: from, knock: tokio::net::UnixStream::from_std(heard)? };
     Ok((Sender { ring: to, bell: inbox_bell }, news, heart))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_agent_that_does_not_read_holds_up_nothing_and_finds_the_newest_intent() {
+        let (_sender, mut news, mut heart) = channels().unwrap();
+        let group = GroupIndex(0);
+        for _ in 0..RING + 10 {
+            heart.tell(FromHeart::Bulletin(PeerIndex(0), Vec::new()));
+        }
+        for intent in [Intent::Watch, Intent::Warm, Intent::Yield] {
+            heart.tell(FromHeart::Intent(group, intent));
+        }
+        for _ in 0..BACKLOG {
+            heart.tell(FromHeart::Bulletin(PeerIndex(0), Vec::new()));
+        }
+        assert_eq!(heart.dropped(), 11, "10 bulletins and the intent waited already");
+        heart.finish_turn();
+        let mut intents = Vec::new();
+        for _ in 0..RING + BACKLOG {
+            heart.finish_turn();
+            if let Some(FromHeart::Intent(_, intent)) = news.next().await {
+                intents.push(intent);
+            }
+        }
+        assert_eq!(intents, [Intent::Yield], "the older ones were replaced");
+        drop(heart);
+        assert!(news.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn the_agent_is_woken_for_what_comes_while_it_waits() {
+        let (sender, mut news, mut heart) = channels().unwrap();
+        let thread = std::thread::spawn(move || {
+            // Rung by the agent's message, this side answers.
+            while heart.receive().is_none() {
+                std::thread::yield_now();
+            }
+            heart.tell(FromHeart::Stopped);
+            heart.finish_turn();
+        });
+        sender.send(ToHeart::View).unwrap();
+        assert!(matches!(news.next().await, Some(FromHeart::Stopped)));
+        thread.join().unwrap();
+        assert_eq!(sender.send(ToHeart::View), Err(HeartStuck));
+    }
+}
