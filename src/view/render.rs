@@ -319,8 +319,14 @@ fn last_move(at: Stamp, last: &Move) -> String {
         way(last),
         age(at.since(last.at)),
         took.unwrap_or_else(|| ", not verified".to_owned()),
-        clean(&last.reason)
+        clean(why(last))
     )
+}
+
+/// The sentence that the evidence begins with; what it rests on is for `haagent history`.
+fn why(last: &Move) -> &str {
+    let sentence = last.evidence.as_deref().and_then(|evidence| evidence.split(';').next());
+    sentence.filter(|sentence| !sentence.is_empty()).unwrap_or(&last.reason)
 }
 
 /// "web-1 -> web-2".
