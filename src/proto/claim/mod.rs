@@ -84,7 +84,7 @@ pub struct Reconciler {
     ever_sent: bool,
     read_obstacle: Option<Arc<str>>,
     write_obstacle: Option<Arc<str>>,
-    /// The milestones that this hold has reached.
+    /// The milestones that this hold has reached since its claim was last lost.
     reached: Vec<Milestone>,
     budget: Budget,
     jitter: Jitter,
@@ -374,6 +374,8 @@ impl Reconciler {
             Stage::Held { .. } | Stage::Idle => now,
         };
         self.stage = Stage::Lost(Loss { at: now, by_local, judged: false, since });
+        // The way back has steps of its own.
+        self.reached.retain(|step| *step == Milestone::Promoted);
         self.writing.write = Write::None;
         self.local_look = None;
     }
@@ -483,7 +485,7 @@ impl Reconciler {
         self.outputs.extend(tickets.into_iter().map(|ticket| Output::Cancel { ticket }));
     }
 
-    /// Tells a milestone once in each hold, and not after it.
+    /// Tells a milestone once on each way to a held claim, and not after the hold.
     fn reach(&mut self, milestone: Milestone) {
         if matches!(self.intent, Intent::Hold(_)) && !self.reached.contains(&milestone) {
             self.reached.push(milestone);
