@@ -3,8 +3,8 @@
 
 use std::net::Ipv4Addr;
 
-use super::brain::{Brain, GroupPart, Identity, PeerPart};
 use super::bulletin::GroupBulletin;
+use super::knowledge::{GroupPart, Identity, Knowledge, PeerPart};
 use super::stamp;
 use crate::cloud::reach;
 use crate::heart::HeartView;
@@ -29,8 +29,9 @@ const COMPLAINT: Duration = Duration::from_secs(10);
 const LATE: Duration = Duration::from_millis(200);
 
 /// The snapshot before the heart has said anything.
-pub(super) fn starting(identity: &Identity, groups: &[GroupPart]) -> Status {
-    let groups = groups.iter().map(|part| {
+pub(super) fn starting(know: &Knowledge) -> Status {
+    let identity = &know.identity;
+    let groups = know.groups.iter().map(|part| {
         let facts = GroupFacts {
             name: part.name.clone(),
             state: State::Init,
@@ -59,20 +60,16 @@ pub(super) fn starting(identity: &Identity, groups: &[GroupPart]) -> Status {
         };
         Group::new(&identity.name, facts)
     });
-    status(identity, groups.collect(), String::new(), 0, Vec::new())
+    status(identity, groups.collect(), know.scheduling.clone(), 0, Vec::new())
 }
 
 /// The snapshot of a view of the heart.
-pub(super) fn of(brain: &Brain, view: &HeartView) -> Status {
-    let groups = brain.groups.iter().zip(&view.node.groups).map(|(part, election)| {
-        let facts = GroupSnapshot { brain, part, election, links: &view.node.links, now: view.at }.facts();
-        Group::new(&brain.identity.name, facts)
+pub(super) fn of(know: &Knowledge, view: &HeartView) -> Status {
+    let groups = know.groups.iter().zip(&view.node.groups).map(|(part, election)| {
+        let facts = GroupSnapshot { know, part, election, links: &view.node.links, now: view.at }.facts();
+        Group::new(&know.identity.name, facts)
     });
-    let scheduling = match &brain.heart.scheduling {
-        Some(scheduling) => scheduling.to_string(),
-        None => "realtime is not asked for (node.realtime = false)".to_owned(),
-    };
-    status(&brain.identity, groups.collect(), scheduling, brain.log.dropped(), warnings(brain, view))
+    status(&know.identity, groups.collect(), know.scheduling.clone(), know.log.dropped(), warnings(know, view))
 }
 
 fn status(identity: &Identity, groups: Vec<Group>, scheduling: String, dropped: u64, warnings: Vec<String>) -> Status {
@@ -96,14 +93,14 @@ fn status(identity: &Identity, groups: Vec<Group>, scheduling: String, dropped: 
     }
 }
 
-fn warnings(brain: &Brain, view: &HeartView) -> Vec<String> {
+fn warnings(know: &Knowledge, view: &HeartView) -> Vec<String> {
     let mut warnings = Vec::new();
     let links = view.node.links.iter();
     warnings.extend(links.filter_map(|link| {
-        complaint(link, view.at, brain.identity.interval).map(|words| format!("{words} {}", link.address))
+        complaint(link, view.at, know.identity.interval).map(|words| format!("{words} {}", link.address))
     }));
-    warnings.extend(brain.store.trouble());
-    warnings.extend(brain.history.trouble());
+    warnings.extend(know.store.trouble());
+    warnings.extend(know.history.trouble());
     if view.lag > LATE {
         warnings.push(format!("heartbeats left {} ms late: the host has no CPU for them", view.lag.as_millis()));
     }
@@ -111,10 +108,10 @@ fn warnings(brain: &Brain, view: &HeartView) -> Vec<String> {
         warnings.push(format!("{} news of the heart were dropped: this process is too slow", view.dropped));
     }
     for link in &view.node.links {
-        if let Some(interval) = link.interval.filter(|interval| *interval != brain.identity.interval) {
+        if let Some(interval) = link.interval.filter(|interval| *interval != know.identity.interval) {
             warnings.push(format!(
                 "{} beats every {interval:?}, this node every {:?}: make heartbeat.interval the same",
-                link.address, brain.identity.interval
+                link.address, know.identity.interval
             ));
         }
     }
@@ -168,7 +165,7 @@ pub(super) fn checks(part: &GroupPart) -> Vec<Check> {
 
 /// One group at one moment.
 struct GroupSnapshot<'a> {
-    brain: &'a Brain,
+    know: &'a Knowledge,
     part: &'a GroupPart,
     election: &'a election::View,
     links: &'a [LinkView],
@@ -177,7 +174,7 @@ struct GroupSnapshot<'a> {
 
 impl GroupSnapshot<'_> {
     fn facts(&self) -> GroupFacts {
-        let Self { brain, part, election, .. } = self;
+        let Self { know, part, election, .. } = self;
         let reason = election.reason.as_ref();
         let said = self.said_by_master();
         let me = election.state == NodeState::Master;
@@ -186,7 +183,7 @@ impl GroupSnapshot<'_> {
             name: part.name.clone(),
             state: election.state,
             evidence: reason.map(|reason| {
-                let name = |address| brain.name_of(address).to_string();
+                let name = |address| know.name_of(address).to_string();
                 words::evidence(reason, &election.evidence, election.since, name)
             }),
             term: election.term,
@@ -194,7 +191,7 @@ impl GroupSnapshot<'_> {
             effective_priority: election.priority,
             rank: election.rank.map(|rank| rank.0),
             since: wall(election.since),
-            master: election.master.map(|master| brain.name_of(master)),
+            master: election.master.map(|master| know.name_of(master)),
             master_since: if me { Some(wall(election.since)) } else { self.master_since() },
             master_reason: if me { Some(own_reason.clone()) } else { said.map(|said| said.reason.clone()) },
             reason: own_reason,
@@ -206,7 +203,7 @@ impl GroupSnapshot<'_> {
             ready: (election.ready || election.claim.proof.is_some() || election.claim.obstacle.is_some())
                 .then_some(election.ready),
             detail: self.detail(),
-            reach: match brain.reach {
+            reach: match know.reach {
                 reach::Reach::Unknown => None,
                 reach::Reach::Reachable => Some(Reach::Reachable),
                 reach::Reach::Unreachable => Some(Reach::Unreachable),
@@ -240,7 +237,7 @@ impl GroupSnapshot<'_> {
     }
 
     fn peer_part(&self, address: Ipv4Addr) -> Option<&PeerPart> {
-        self.brain.peers.iter().find(|peer| peer.address == address)
+        self.know.peers.iter().find(|peer| peer.address == address)
     }
 
     fn said_by_master(&self) -> Option<&GroupBulletin> {
@@ -259,7 +256,7 @@ impl GroupSnapshot<'_> {
         let (holder, word, at) = match (held_here, self.held_by_master(), claim.look) {
             (true, _, look) => {
                 let word = look.map_or(Word::Api, |look| word(look.source));
-                (Some(ClaimHolder::Node(self.brain.identity.name.clone())), Some(word), claim.verified)
+                (Some(ClaimHolder::Node(self.know.identity.name.clone())), Some(word), claim.verified)
             }
             (false, Some((holder, at)), _) => (Some(ClaimHolder::Node(holder)), Some(Word::Peer), at),
             (false, None, Some(look)) => (self.holder(&look), Some(word(look.source)), Some(look.begun)),
@@ -281,13 +278,13 @@ impl GroupSnapshot<'_> {
         let peer = self.peer_view(master).filter(|peer| peer.heard)?;
         let report = peer.report.filter(|report| report.claim == ClaimState::Held)?;
         let at = peer.heard_at.zip(report.verified_ago).map(|(heard, ago)| heard.before(ago));
-        Some((self.brain.name_of(master), at))
+        Some((self.know.name_of(master), at))
     }
 
     fn holder(&self, look: &Look) -> Option<ClaimHolder> {
         match look.holder {
-            Holder::Mine => Some(ClaimHolder::Node(self.brain.identity.name.clone())),
-            Holder::Member(member) => Some(ClaimHolder::Node(self.brain.name_of(member))),
+            Holder::Mine => Some(ClaimHolder::Node(self.know.identity.name.clone())),
+            Holder::Member(member) => Some(ClaimHolder::Node(self.know.name_of(member))),
             Holder::Nobody => Some(ClaimHolder::Nobody),
             Holder::Foreign(droplet) => Some(ClaimHolder::Droplet(droplet)),
             Holder::Unknown => None,
@@ -304,7 +301,7 @@ impl GroupSnapshot<'_> {
         Peer {
             node: bulletin
                 .map(|bulletin| bulletin.name.clone())
-                .or_else(|| self.brain.known.members.get(&peer.address)?.name.clone()),
+                .or_else(|| self.know.known.members.get(&peer.address)?.name.clone()),
             address: peer.address,
             presence: presence(peer),
             state: report.map(|report| report.state),
@@ -336,14 +333,14 @@ impl GroupSnapshot<'_> {
 
     /// Acts in force anywhere in the group.
     fn acts(&self) -> Vec<Act> {
-        let own = self.brain.acts.of(&self.part.name).cloned();
+        let own = self.know.acts.of(&self.part.name).cloned();
         let theirs = self.election.peers.iter().filter_map(|peer| self.bulletin_of(peer.address));
         own.chain(theirs.flat_map(|said| said.acts.iter().cloned())).collect()
     }
 
     /// The newest move that any node tells of.
     fn last_move(&self) -> Option<Move> {
-        let own = self.brain.history.last_move(&self.part.name);
+        let own = self.know.history.last_move(&self.part.name);
         let theirs = self.election.peers.iter().filter_map(|peer| self.bulletin_of(peer.address)?.last_move.clone());
         own.into_iter().chain(theirs).max_by_key(|last| last.at)
     }

@@ -505,9 +505,9 @@ fn rule_8_a_deposed_node_waits_for_its_chance_and_twice_as_long_after_it() {
     assert_eq!((bench.state(), bench.reason()), (NodeState::Backup, Reason::Deposed { by }));
     let deposed = bench.now;
     bench.claim(|report| report.state = ClaimState::Idle);
-    bench.pass(rules::CHANCE * 2);
+    bench.pass(evidence::CHANCE * 2);
     let taken = bench.transitions.last().unwrap();
-    assert_eq!((&taken.reason, taken.at), (&Reason::Chance { by }, deposed + rules::CHANCE));
+    assert_eq!((&taken.reason, taken.at), (&Reason::Chance { by }, deposed + evidence::CHANCE));
     assert!(bench.election.base.contains(address(PEER)));
     bench.claim(|report| {
         report.state = ClaimState::Lost;
@@ -516,8 +516,8 @@ fn rule_8_a_deposed_node_waits_for_its_chance_and_twice_as_long_after_it() {
     bench.look(Holder::Member(address(PEER)));
     let again = bench.now;
     bench.claim(|report| *report = ClaimReport { proof: report.proof, ..ClaimReport::default() });
-    bench.pass(rules::CHANCE * 4);
-    assert_eq!(bench.transitions.last().unwrap().at, again + rules::CHANCE * 2);
+    bench.pass(evidence::CHANCE * 4);
+    assert_eq!(bench.transitions.last().unwrap().at, again + evidence::CHANCE * 2);
 }
 
 #[test]

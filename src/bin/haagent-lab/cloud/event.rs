@@ -5,14 +5,32 @@ use std::net::Ipv4Addr;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::state::{ActionKind, ActionStatus};
-
 /// Which of the cloud's faces a call came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Face {
     Api,
     Metadata,
+}
+
+/// What runs on an address or a droplet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ActionKind {
+    AssignIp,
+    UnassignIp,
+    ReserveIp,
+    /// Something else that runs on a droplet and locks it.
+    Snapshot,
+}
+
+/// How far it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ActionStatus {
+    InProgress,
+    Completed,
+    Errored,
 }
 
 /// One line of the event log. `by` is a droplet's name (its agent's token), `token N`, or `hand`.

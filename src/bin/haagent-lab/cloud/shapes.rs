@@ -5,7 +5,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use super::state::{Action, ActionKind, ActionStatus, Cloud, Droplet, Refusal, ReservedIp};
+use super::event::{ActionKind, ActionStatus};
+use super::state::{Action, Cloud, Droplet, Refusal, ReservedIp};
 
 /// What links point at: clients must follow pages by number, not by this host.
 const PUBLIC_API: &str = "https://api.digitalocean.com";

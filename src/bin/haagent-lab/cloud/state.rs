@@ -7,9 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use serde::Serialize;
-
-use super::event::Event;
+use super::event::{ActionKind, ActionStatus, Event};
 use super::world::{DropletSpec, DuringMove, Power, Settings, World};
 
 /// Actions kept; the oldest that have ended go first.
@@ -85,24 +83,6 @@ impl Refusal {
             | Self::TagAndName => (422, "unprocessable_entity"),
         }
     }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum ActionKind {
-    AssignIp,
-    UnassignIp,
-    ReserveIp,
-    /// Something else that runs on a droplet and locks it.
-    Snapshot,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum ActionStatus {
-    InProgress,
-    Completed,
-    Errored,
 }
 
 /// How an action will go; faults change it, settings give the rest.

@@ -202,7 +202,9 @@ impl Api {
         let filters = Filters::parse(asked.query.value("filters"), LIST_FILTERS)?;
         let all = asked.query.value("all").is_some_and(|all| matches!(all, "1" | "true" | "True" | "TRUE"));
         let now = self.unix();
-        let list = self.with(|inner, _| inner.seen().list(now, all, &filters, minor));
+        let all = all || filters.of_status();
+        let chosen = |container: &_| filters.container(container);
+        let list = self.with(|inner, _| inner.seen().list(now, all, chosen, minor));
         Ok(http::json(StatusCode::OK, &list))
     }
 

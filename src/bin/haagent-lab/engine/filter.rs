@@ -110,7 +110,11 @@ mod tests {
         engine.act(Duration::ZERO, "web-3", Act::Die(1)).unwrap();
         engine.act(Duration::ZERO, "web-4", Act::Health(Some(Health::Healthy))).unwrap();
         let filters = Filters::parse(Some(filters), KNOWN).unwrap();
-        engine.list(Duration::ZERO, false, &filters, 47).as_array().unwrap().len()
+        engine
+            .list(Duration::ZERO, filters.of_status(), |container| filters.container(container), 47)
+            .as_array()
+            .unwrap()
+            .len()
     }
 
     #[test]
