@@ -62,8 +62,16 @@ impl Acts {
 }
 
 /// An act of this node.
-pub(super) fn act(kind: ActKind, node: &NodeName, by: &str, reason: Option<String>, now: Stamp, lasts: Option<Duration>) -> Act {
-    let until = lasts.map(|lasts| Stamp::from_unix_millis(now.unix_millis().saturating_add(crate::view::status::millis(lasts))));
+pub(super) fn act(
+    kind: ActKind,
+    node: &NodeName,
+    by: &str,
+    reason: Option<String>,
+    now: Stamp,
+    lasts: Option<Duration>,
+) -> Act {
+    let until = lasts
+        .map(|lasts| Stamp::from_unix_millis(now.unix_millis().saturating_add(crate::view::status::millis(lasts))));
     Act { kind, node: Some(node.clone()), by: by.to_owned(), reason, until, since: now }
 }
 

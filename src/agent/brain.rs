@@ -3,38 +3,35 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::acts::{self, Acts, RESTART_WITHIN};
+use super::acts::{self, RESTART_WITHIN};
 use super::bulletin::{Bulletin, CheckLine, GroupBulletin};
 use super::desk::{Act, Ask};
+use super::knowledge::Knowledge;
 use super::snapshot;
-use super::store::{Known, Store};
 use super::timeline::Timeline;
 use super::{FAILED, stamp};
-use crate::checks::{self, CheckSettings, Running};
+use crate::checks;
 use crate::claims::{self, Happened};
-use crate::cloud::discover::Directory;
 use crate::cloud::reach::Reach;
-use crate::config::types::{Group as GroupSettings, OnStop};
+use crate::config::types::OnStop;
 use crate::control::wire::Refusal;
 use crate::heart::{FromHeart, Heart, HeartStuck, HeartView, ToHeart};
-use crate::proto::claim::event::{ClaimReport, Holder, Intent};
+use crate::proto::claim::event::{ClaimReport, Holder};
 use crate::proto::election::event::{self as election, Command, Reason, Transition};
-use crate::proto::health::{self, Health};
+use crate::proto::health;
 use crate::proto::heartbeat::NodeState;
-use crate::proto::ids::{DropletId, GroupName, NodeName, Priority};
+use crate::proto::ids::{DropletId, GroupName, NodeName};
 use crate::proto::node::{GroupIndex, PeerIndex};
 use crate::proto::time::Time;
 use crate::sys::clock;
-use crate::sys::log::Log;
 use crate::sys::notify::Notifier;
-use crate::view::history::{ActChange, Entry, Event as HistoryEvent, History, StateChange};
+use crate::view::history::{ActChange, Entry, Event as HistoryEvent, StateChange};
 use crate::view::status::{ActKind, Stamp, Status};
 use crate::view::words;
 
@@ -57,76 +54,6 @@ pub(super) enum Event {
     Droplet(DropletId),
 }
 
-/// Who this node is.
-#[derive(Debug)]
-pub(super) struct Identity {
-    pub(super) name: NodeName,
-    pub(super) address: Ipv4Addr,
-    pub(super) file: String,
-    pub(super) config_hash: u32,
-    pub(super) interval: Duration,
-    pub(super) on_stop: OnStop,
-    pub(super) started: Stamp,
-    pub(super) began: Time,
-}
-
-/// One group's parts and what is known of it.
-#[derive(Debug)]
-pub(super) struct GroupPart {
-    pub(super) name: GroupName,
-    pub(super) address: Ipv4Addr,
-    pub(super) settings: u32,
-    pub(super) priority: Priority,
-    pub(super) health: Health,
-    pub(super) checks: Vec<CheckSettings>,
-    pub(super) claim: ClaimReport,
-    pub(super) timeline: Option<Timeline>,
-    intents: watch::Sender<Intent>,
-    directory: watch::Sender<Directory>,
-    _running: Vec<Running>,
-}
-
-impl GroupPart {
-    pub(super) fn new(
-        settings: &GroupSettings,
-        priority: Priority,
-        health: Health,
-        checks: Vec<CheckSettings>,
-        running: Vec<Running>,
-        intents: watch::Sender<Intent>,
-        directory: watch::Sender<Directory>,
-    ) -> Self {
-        Self {
-            name: settings.name.clone(),
-            address: settings.claim.address(),
-            settings: settings.settings_hash(),
-            priority,
-            health,
-            checks,
-            claim: ClaimReport::default(),
-            timeline: None,
-            intents,
-            directory,
-            _running: running,
-        }
-    }
-}
-
-/// One peer and its newest bulletin.
-#[derive(Debug)]
-pub(super) struct PeerPart {
-    pub(super) address: Ipv4Addr,
-    pub(super) bulletin: Option<Bulletin>,
-    /// Its key or its name was found wrong; said once until it is right again.
-    complaint: Option<&'static str>,
-}
-
-impl PeerPart {
-    pub(super) fn new(address: Ipv4Addr) -> Self {
-        Self { address, bulletin: None, complaint: None }
-    }
-}
-
 /// A command on its way to the heart, and who waits for the answer.
 #[derive(Debug)]
 struct Asked {
@@ -136,19 +63,10 @@ struct Asked {
     done: String,
 }
 
-/// All that the agent knows.
+/// The loop and what only it needs.
 pub(super) struct Brain {
-    pub(super) identity: Identity,
-    pub(super) droplet: Option<DropletId>,
-    pub(super) heart: Heart,
-    pub(super) groups: Vec<GroupPart>,
-    pub(super) peers: Vec<PeerPart>,
-    pub(super) known: Known,
-    pub(super) acts: Acts,
-    pub(super) store: Store,
-    pub(super) history: Arc<History>,
-    pub(super) log: Log,
-    pub(super) reach: Reach,
+    know: Knowledge,
+    heart: Heart,
     notifier: Arc<Notifier>,
     events: mpsc::Receiver<Event>,
     asks: mpsc::Receiver<Ask>,
@@ -165,48 +83,29 @@ pub(super) struct Brain {
 }
 
 impl Brain {
-    #[allow(clippy::too_many_arguments, reason = "the composition root hands over every part once")]
     pub(super) fn new(
-        identity: Identity,
-        droplet: Option<DropletId>,
+        know: Knowledge,
         heart: Heart,
-        groups: Vec<GroupPart>,
-        peers: Vec<PeerPart>,
-        known: Known,
-        acts: Acts,
-        store: Store,
-        history: Arc<History>,
         notifier: Arc<Notifier>,
-        log: Log,
         events: mpsc::Receiver<Event>,
         asks: mpsc::Receiver<Ask>,
-    ) -> io::Result<Self> {
-        let first = Arc::new(snapshot::starting(&identity, &groups));
-        Ok(Self {
-            droplet,
-            groups,
-            peers,
-            known,
-            acts,
-            store,
-            history,
-            log,
-            reach: Reach::Unknown,
+    ) -> Self {
+        Self {
+            snapshots: watch::Sender::new(Arc::new(snapshot::starting(&know))),
+            heart,
             notifier,
             events,
             asks,
-            snapshots: watch::Sender::new(first),
             viewing: false,
-            viewed: identity.began,
+            viewed: know.identity.began,
             stale: true,
             refreshes: Vec::new(),
             asked: VecDeque::new(),
             bulletin: Vec::new(),
             ready: false,
             exit: None,
-            heart,
-            identity,
-        })
+            know,
+        }
     }
 
     /// The newest snapshot, again and again.
@@ -223,8 +122,10 @@ impl Brain {
                 FAILED
             }
         };
-        self.history.flush(super::FLUSH);
-        self.store.close(super::FLUSH);
+        if !self.know.history.flush(super::FLUSH) {
+            tracing::warn!("the last entries of the history are not written");
+        }
+        self.know.store.close(super::FLUSH);
         code
     }
 
@@ -232,11 +133,12 @@ impl Brain {
         let mut round = tokio::time::interval(ROUND);
         round.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut signals = Signals::new()?;
-        for group in (0..self.groups.len()).map(GroupIndex) {
+        for group in (0..self.know.groups.len()).map(GroupIndex) {
             self.tell_health(group)?;
         }
         loop {
             self.heart.mark.stamp(clock::now());
+            let until_health = self.until_health();
             tokio::select! {
                 news = self.heart.news.next() => match news {
                     Some(news) => self.hear(news)?,
@@ -245,7 +147,7 @@ impl Brain {
                 Some(event) = self.events.recv() => self.note(event)?,
                 Some(ask) = self.asks.recv() => self.obey(ask)?,
                 _ = round.tick() => self.come_round()?,
-                () = tokio::time::sleep(self.until_health()) => self.expire_health()?,
+                () = tokio::time::sleep(until_health) => self.expire_health()?,
                 _ = signals.term.recv() => return self.stop().await,
                 _ = signals.interrupt.recv() => return self.stop().await,
                 _ = signals.hang_up.recv() => tracing::warn!("reload is not in this version; restart to read a new configuration"),
@@ -262,14 +164,14 @@ impl Brain {
     fn hear(&mut self, news: FromHeart) -> Result<(), HeartStuck> {
         match news {
             FromHeart::Intent(group, intent) => {
-                if let Some(part) = self.groups.get(group.0) {
+                if let Some(part) = self.know.groups.get(group.0) {
                     part.intents.send_replace(intent);
                 }
             }
             FromHeart::Transition(group, transition) => self.turn(group, &transition),
             FromHeart::Persist(memory) => {
-                self.known.memory = *memory;
-                self.store.keep(&self.known);
+                self.know.known.memory = *memory;
+                self.know.store.keep(&self.know.known);
             }
             FromHeart::Bulletin(peer, bytes) => self.read_bulletin(peer, &bytes),
             FromHeart::Answer(group, command, result) => self.answer(group, command, result),
@@ -281,12 +183,12 @@ impl Brain {
 
     fn turn(&mut self, group: GroupIndex, transition: &Transition) {
         self.stale = true;
-        let name = |address| self.name_of(address);
+        let name = |address| self.know.name_of(address);
         let evidence =
             words::evidence(&transition.reason, &transition.evidence, transition.at, |a| name(a).to_string());
         let at: Stamp = clock::wall_at(transition.at).into();
         let timeline = Timeline::begin(transition, at, name);
-        let Some(part) = self.groups.get_mut(group.0) else { return };
+        let Some(part) = self.know.groups.get_mut(group.0) else { return };
         let reason = words::reason(&transition.reason);
         let (from, to) = (words::state(transition.from), words::state(transition.to));
         tracing::info!(group = %part.name, from, to, reason, term = transition.term.0, "{evidence}");
@@ -319,46 +221,34 @@ impl Brain {
     }
 
     fn record(&self, group: GroupIndex, event: HistoryEvent) {
-        if let Some(part) = self.groups.get(group.0) {
-            self.history.record(Entry { group: part.name.clone(), node: self.identity.name.clone(), event });
+        if let Some(part) = self.know.groups.get(group.0) {
+            self.know.history.record(Entry { group: part.name.clone(), node: self.know.identity.name.clone(), event });
         }
-    }
-
-    /// What a node is called: its name once it said so, else its address.
-    pub(super) fn name_of(&self, address: Ipv4Addr) -> NodeName {
-        if address == self.identity.address {
-            return self.identity.name.clone();
-        }
-        let known = self.known.members.get(&address).and_then(|member| member.name.clone());
-        // An address is a name: digits and dots.
-        known.or_else(|| NodeName::new(&address.to_string()).ok()).unwrap_or_else(|| self.identity.name.clone())
     }
 
     fn read_bulletin(&mut self, peer: PeerIndex, bytes: &[u8]) {
-        let Some(part) = self.peers.get_mut(peer.0) else { return };
+        let Some(part) = self.know.peers.get_mut(peer.0) else { return };
         let Some(bulletin) = Bulletin::from_bytes(bytes) else {
             tracing::debug!("the bulletin of {} cannot be read", part.address);
             return;
         };
-        let member = self.known.members.entry(part.address).or_default();
-        let said = super::store::Member {
-            name: Some(bulletin.name.clone()),
-            droplet: bulletin.droplet.or(member.droplet),
-        };
+        let member = self.know.known.members.entry(part.address).or_default();
+        let said =
+            super::store::Member { name: Some(bulletin.name.clone()), droplet: bulletin.droplet.or(member.droplet) };
         part.bulletin = Some(bulletin);
         self.stale = true;
         if *member != said {
             *member = said;
-            self.store.keep(&self.known);
+            self.know.store.keep(&self.know.known);
             self.publish_directories();
         }
     }
 
     fn publish_directories(&self) {
-        let known = self.known.members.iter();
+        let known = self.know.known.members.iter();
         let droplets: BTreeMap<_, _> =
             known.filter_map(|(address, member)| Some((member.droplet?, *address))).collect();
-        for part in &self.groups {
+        for part in &self.know.groups {
             part.directory.send_modify(|directory| directory.droplets.clone_from(&droplets));
         }
     }
@@ -377,17 +267,18 @@ impl Brain {
         let master = snapshot.groups.get(group.0).and_then(|group| group.facts.master.clone());
         let (why, mend) = match refusal {
             election::Refusal::NotMaster => {
-                let why = format!("{} is not master", self.identity.name);
+                let why = format!("{} is not master", self.know.identity.name);
                 match master {
                     Some(master) => (why, format!("run it on {master}")),
                     None => (why, "no master is heard: haagent status says why".to_owned()),
                 }
             }
-            election::Refusal::NoCandidate(to) => {
-                (format!("{} is not heard as a candidate", self.name_of(to)), "haagent status shows what it is".to_owned())
-            }
+            election::Refusal::NoCandidate(to) => (
+                format!("{} is not heard as a candidate", self.know.name_of(to)),
+                "haagent status shows what it is".to_owned(),
+            ),
             election::Refusal::NotReady(to) => (
-                format!("{} is not ready: a claim would not work there", self.name_of(to)),
+                format!("{} is not ready: a claim would not work there", self.know.name_of(to)),
                 "haagent status shows what stands against it".to_owned(),
             ),
             election::Refusal::Nobody => {
@@ -405,13 +296,13 @@ impl Brain {
     fn note(&mut self, event: Event) -> Result<(), HeartStuck> {
         match event {
             Event::Check(group, checks::Report { check, sample }) => {
-                if let Some(part) = self.groups.get_mut(group.0) {
+                if let Some(part) = self.know.groups.get_mut(group.0) {
                     part.health.handle(clock::now(), health::Input::Sample { check, sample });
                 }
                 self.tell_health(group)?;
             }
             Event::Claim(group, report) => {
-                if let Some(part) = self.groups.get_mut(group.0) {
+                if let Some(part) = self.know.groups.get_mut(group.0) {
                     self.stale |= part.claim.state != report.state || part.claim.obstacle != report.obstacle;
                     part.claim = (*report).clone();
                 }
@@ -421,25 +312,25 @@ impl Brain {
             Event::Reach(reach) => {
                 if reach == Reach::Unreachable {
                     tracing::warn!("the API's host cannot be reached from here: three connections in a row failed");
-                } else if self.reach == Reach::Unreachable {
+                } else if self.know.reach == Reach::Unreachable {
                     tracing::info!("the API's host is reached again");
                 }
-                self.reach = reach;
+                self.know.reach = reach;
                 self.stale = true;
                 self.heart.sender.send(ToHeart::Reach(reach != Reach::Unreachable))?;
             }
-            Event::Droplet(droplet) => self.droplet = Some(droplet),
+            Event::Droplet(droplet) => self.know.droplet = Some(droplet),
         }
         Ok(())
     }
 
     fn happened(&mut self, group: GroupIndex, event: claims::Event) {
-        let Some(part) = self.groups.get_mut(group.0) else { return };
+        let Some(part) = self.know.groups.get_mut(group.0) else { return };
         match event.what {
             Happened::Reached(step) => {
                 let now = stamp();
                 let Some(timeline) = &mut part.timeline else { return };
-                let moved = timeline.reach(step, event.at, now, &self.identity.name);
+                let moved = timeline.reach(step, event.at, now, &self.know.identity.name);
                 tracing::info!(group = %part.name, "{} {}", part.address, words::milestone(step));
                 if let Some(mut moved) = moved {
                     moved.by = self.author_of(&moved.reason, moved.from.as_ref(), group);
@@ -453,11 +344,12 @@ impl Brain {
 
     /// Who asked the old master for this move, by that node's bulletin.
     fn author_of(&self, reason: &str, from: Option<&NodeName>, group: GroupIndex) -> Option<String> {
-        let name = &self.groups.get(group.0)?.name;
+        let name = &self.know.groups.get(group.0)?.name;
         if reason == "taken" {
-            return self.acts.of(name).find(|act| act.kind == ActKind::Failover).map(|act| act.by.clone());
+            return self.know.acts.of(name).find(|act| act.kind == ActKind::Failover).map(|act| act.by.clone());
         }
-        let bulletin = self.peers.iter().filter_map(|peer| peer.bulletin.as_ref()).find(|b| Some(&b.name) == from)?;
+        let bulletin =
+            self.know.peers.iter().filter_map(|peer| peer.bulletin.as_ref()).find(|b| Some(&b.name) == from)?;
         let said = bulletin.groups.iter().find(|said| said.group == *name)?;
         let planned = |kind: ActKind| kind == ActKind::Failover || kind == ActKind::Drain;
         let act = said.acts.iter().find(|act| planned(act.kind) && reason == "offered")?;
@@ -465,7 +357,7 @@ impl Brain {
     }
 
     fn tell_health(&mut self, group: GroupIndex) -> Result<(), HeartStuck> {
-        let Some(part) = self.groups.get_mut(group.0) else { return Ok(()) };
+        let Some(part) = self.know.groups.get_mut(group.0) else { return Ok(()) };
         while let Some(output) = part.health.poll_output() {
             self.stale = true;
             match output {
@@ -487,13 +379,13 @@ impl Brain {
 
     /// Until a check that fell silent is stale.
     fn until_health(&self) -> Duration {
-        let due = self.groups.iter().filter_map(|part| part.health.next_deadline()).min();
+        let due = self.know.groups.iter().filter_map(|part| part.health.next_deadline()).min();
         due.map_or(ROUND, |due| due - clock::now()).min(ROUND)
     }
 
     fn expire_health(&mut self) -> Result<(), HeartStuck> {
-        for group in (0..self.groups.len()).map(GroupIndex) {
-            if let Some(part) = self.groups.get_mut(group.0) {
+        for group in (0..self.know.groups.len()).map(GroupIndex) {
+            if let Some(part) = self.know.groups.get_mut(group.0) {
                 part.health.handle(clock::now(), health::Input::Timer);
             }
             self.tell_health(group)?;
@@ -502,14 +394,14 @@ impl Brain {
     }
 
     fn come_round(&mut self) -> Result<(), HeartStuck> {
-        for (group, kind) in self.acts.over(stamp()) {
+        for (group, kind) in self.know.acts.over(stamp()) {
             match kind {
                 ActKind::Drain => {
                     tracing::info!(%group, "the drain is over");
                     self.resume(&[group], "haagent", None)?;
                 }
                 ActKind::Failover | ActKind::Restart => {
-                    self.acts.end(&group, kind);
+                    self.know.acts.end(&group, kind);
                 }
             }
         }
@@ -529,21 +421,22 @@ impl Brain {
                 Act::Drain { groups, reason, lasts } => {
                     for name in &groups {
                         let Some(group) = self.index(name) else { continue };
-                        let act = acts::act(ActKind::Drain, &self.identity.name, &by, reason.clone(), stamp(), lasts);
+                        let act =
+                            acts::act(ActKind::Drain, &self.know.identity.name, &by, reason.clone(), stamp(), lasts);
                         self.record(group, HistoryEvent::Act(ActChange { at: stamp(), begun: true, act: act.clone() }));
-                        self.acts.begin(name, act);
+                        self.know.acts.begin(name, act);
                         self.heart.sender.send(ToHeart::Command(group, Command::Drain))?;
                     }
                     self.keep_acts();
-                    let _ = answer.send(Ok(format!("{} is drained", self.identity.name)));
+                    let _ = answer.send(Ok(format!("{} is drained", self.know.identity.name)));
                 }
                 Act::Resume { groups } => self.resume(&groups, &by, Some(answer))?,
                 Act::Failover { group, to, take, reason } => self.fail_over(&group, to, take, &by, reason, answer)?,
                 Act::Restart { reason } => {
-                    for group in self.groups.iter().map(|part| part.name.clone()).collect::<Vec<_>>() {
-                        let (name, kind) = (&self.identity.name, ActKind::Restart);
+                    for group in self.know.groups.iter().map(|part| part.name.clone()).collect::<Vec<_>>() {
+                        let (name, kind) = (&self.know.identity.name, ActKind::Restart);
                         let act = acts::act(kind, name, &by, reason.clone(), stamp(), Some(RESTART_WITHIN));
-                        self.acts.begin(&group, act);
+                        self.know.acts.begin(&group, act);
                     }
                     let within = RESTART_WITHIN.as_secs();
                     let message = format!("a stop within {within} s is a restart: nothing is handed over");
@@ -562,7 +455,7 @@ impl Brain {
     ) -> Result<(), HeartStuck> {
         for name in groups {
             let Some(group) = self.index(name) else { continue };
-            let ended = [ActKind::Drain, ActKind::Failover].map(|kind| self.acts.end(name, kind));
+            let ended = [ActKind::Drain, ActKind::Failover].map(|kind| self.know.acts.end(name, kind));
             for act in ended.into_iter().flatten() {
                 tracing::info!(group = %name, "{by} resumed what {} began", act.by);
                 self.record(group, HistoryEvent::Act(ActChange { at: stamp(), begun: false, act }));
@@ -571,7 +464,7 @@ impl Brain {
         }
         self.keep_acts();
         if let Some(answer) = answer {
-            let _ = answer.send(Ok(format!("{} takes part", self.identity.name)));
+            let _ = answer.send(Ok(format!("{} takes part", self.know.identity.name)));
         }
         Ok(())
     }
@@ -588,7 +481,7 @@ impl Brain {
         let Some(group) = self.index(name) else { return Ok(()) };
         let refuse = |why: String, mend: &str| Refusal { what: "failover".to_owned(), why, mend: mend.to_owned() };
         let command = if take {
-            let look = self.groups.get(group.0).and_then(|part| part.claim.look);
+            let look = self.know.groups.get(group.0).and_then(|part| part.claim.look);
             match look.map(|look| look.holder) {
                 Some(Holder::Foreign(droplet)) => Command::Take { droplet },
                 _ => {
@@ -600,10 +493,11 @@ impl Brain {
         } else {
             let address = match &to {
                 None => None,
-                Some(to) => match self.peers.iter().find(|peer| self.name_of(peer.address) == *to) {
+                Some(to) => match self.know.peers.iter().find(|peer| self.know.name_of(peer.address) == *to) {
                     Some(peer) => Some(peer.address),
                     None => {
-                        let known: Vec<_> = self.peers.iter().map(|p| self.name_of(p.address).to_string()).collect();
+                        let known: Vec<_> =
+                            self.know.peers.iter().map(|p| self.know.name_of(p.address).to_string()).collect();
                         let mend = format!("one of: {}", known.join(", "));
                         let _ = answer.send(Err(refuse(format!("{to} is no peer of this node"), &mend)));
                         return Ok(());
@@ -614,12 +508,12 @@ impl Brain {
         };
         let done = match (&to, take) {
             (Some(to), _) => format!("group {name} is on {to}"),
-            (None, true) => format!("group {name} is on {}", self.identity.name),
+            (None, true) => format!("group {name} is on {}", self.know.identity.name),
             (None, false) => format!("group {name} is on another node"),
         };
-        let act = acts::act(ActKind::Failover, &self.identity.name, by, reason, stamp(), Some(RESTART_WITHIN * 6));
+        let act = acts::act(ActKind::Failover, &self.know.identity.name, by, reason, stamp(), Some(RESTART_WITHIN * 6));
         self.record(group, HistoryEvent::Act(ActChange { at: stamp(), begun: true, act: act.clone() }));
-        self.acts.begin(name, act);
+        self.know.acts.begin(name, act);
         self.asked.push_back(Asked { group, command, answer, done });
         self.send_bulletin()?;
         self.heart.sender.send(ToHeart::Command(group, command))
@@ -627,11 +521,11 @@ impl Brain {
 
     fn keep_acts(&mut self) {
         self.stale = true;
-        self.store.keep_acts(&self.acts.lasting());
+        self.know.store.keep_acts(&self.know.acts.lasting());
     }
 
     fn index(&self, name: &GroupName) -> Option<GroupIndex> {
-        self.groups.iter().position(|part| part.name == *name).map(GroupIndex)
+        self.know.groups.iter().position(|part| part.name == *name).map(GroupIndex)
     }
 
     // --- snapshots --------------------------------------------------------------------------
@@ -653,7 +547,7 @@ impl Brain {
     fn show(&mut self, view: &HeartView) -> Result<(), HeartStuck> {
         self.viewing = false;
         self.complain(view);
-        self.snapshots.send_replace(Arc::new(snapshot::of(self, view)));
+        self.snapshots.send_replace(Arc::new(snapshot::of(&self.know, view)));
         for done in self.refreshes.drain(..) {
             let _ = done.send(());
         }
@@ -662,8 +556,8 @@ impl Brain {
 
     /// Says once what only the counters show: a wrong key, two nodes of one name.
     fn complain(&mut self, view: &HeartView) {
-        for (peer, link) in self.peers.iter_mut().zip(&view.node.links) {
-            let now = snapshot::complaint(link, view.at, self.identity.interval);
+        for (peer, link) in self.know.peers.iter_mut().zip(&view.node.links) {
+            let now = snapshot::complaint(link, view.at, self.know.identity.interval);
             if peer.complaint != now {
                 match now {
                     Some(words) => tracing::warn!("{words} {}", peer.address),
@@ -675,7 +569,8 @@ impl Brain {
     }
 
     fn send_bulletin(&mut self) -> Result<(), HeartStuck> {
-        let groups = self.groups.iter().zip(&self.snapshots.borrow().groups).map(|(part, group)| GroupBulletin {
+        let snapshot = Arc::clone(&self.snapshots.borrow());
+        let groups = self.know.groups.iter().zip(&snapshot.groups).map(|(part, group)| GroupBulletin {
             group: part.name.clone(),
             reason: group.facts.reason.clone(),
             since: group.facts.since,
@@ -690,13 +585,13 @@ impl Brain {
                     detail: check.detail,
                 })
                 .collect(),
-            acts: self.acts.of(&part.name).cloned().collect(),
-            last_move: self.history.last_move(&part.name),
+            acts: self.know.acts.of(&part.name).cloned().collect(),
+            last_move: self.know.history.last_move(&part.name),
         });
         let bulletin = Bulletin {
-            name: self.identity.name.clone(),
+            name: self.know.identity.name.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            droplet: self.droplet,
+            droplet: self.know.droplet,
             groups: groups.collect(),
         };
         let bytes = bulletin.to_bytes();
@@ -711,14 +606,14 @@ impl Brain {
 
     /// TERM does what `on_stop` says, unless a restart was announced.
     async fn stop(&mut self) -> Result<u8, BrainError> {
-        let restart = self.acts.restarting(stamp());
-        let resign = self.identity.on_stop == OnStop::Resign && !restart;
+        let restart = self.know.acts.restarting(stamp());
+        let resign = self.know.identity.on_stop == OnStop::Resign && !restart;
         let how = match (restart, resign) {
             (true, _) => "for a restart: nothing is handed over",
             (false, true) => "and hands over",
             (false, false) => "and hands nothing over (on_stop = \"keep\")",
         };
-        tracing::info!("{} stops {how}", self.identity.name);
+        tracing::info!("{} stops {how}", self.know.identity.name);
         if let Err(error) = self.notifier.stopping() {
             tracing::warn!("{}", super::explained(&error));
         }
@@ -729,8 +624,8 @@ impl Brain {
                     Some(FromHeart::Stopped) | None => return,
                     Some(FromHeart::Transition(group, transition)) => self.turn(group, &transition),
                     Some(FromHeart::Persist(memory)) => {
-                        self.known.memory = *memory;
-                        self.store.keep(&self.known);
+                        self.know.known.memory = *memory;
+                        self.know.store.keep(&self.know.known);
                     }
                     Some(
                         FromHeart::Intent(..) | FromHeart::Bulletin(..) | FromHeart::Answer(..) | FromHeart::View(_),

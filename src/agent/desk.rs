@@ -165,7 +165,10 @@ fn still_master(status: &Status, groups: &[GroupName]) -> Option<String> {
     groups.iter().find_map(|name| {
         let facts = facts(status, name)?;
         if facts.state == State::Master {
-            return Some(format!("group {name}: drained; {} stays master until somebody ready takes over", status.node));
+            return Some(format!(
+                "group {name}: drained; {} stays master until somebody ready takes over",
+                status.node
+            ));
         }
         // The snapshot before the drain took effect says nothing yet.
         (facts.state == State::Backup && facts.candidate).then(|| format!("group {name}: the drain takes effect"))

@@ -15,14 +15,15 @@ mod acts;
 mod brain;
 mod bulletin;
 mod desk;
+mod knowledge;
 mod parts;
 mod snapshot;
 mod store;
 mod timeline;
 
+use std::path::Path;
 use std::time::Duration;
 
-use crate::cli::run::RunOptions;
 use crate::config::secret::Secrets;
 use crate::config::{self, Config};
 use crate::proto::ids::GroupName;
@@ -39,21 +40,22 @@ const FAILED: u8 = 1;
 /// How long the end of the process waits for lines that a hung reader does not take.
 const FLUSH: Duration = Duration::from_millis(500);
 
-/// Runs the agent until it is told to stop. The exit code of `haagent run`.
+/// Runs the agent with this configuration file until it is told to stop. The exit code of `haagent run`.
 #[must_use]
-pub fn run(options: RunOptions) -> u8 {
+pub fn run(config: &Path) -> u8 {
     let log = match log::init() {
         Ok(log) => log,
         // The log itself cannot say so; the exit code does.
         Err(_) => return CONFIG,
     };
-    let code = started(&options, &log);
-    log.flush(FLUSH);
+    let code = started(config, &log);
+    // Lines that a hung reader does not take are lost.
+    let _ = log.flush(FLUSH);
     code
 }
 
-fn started(options: &RunOptions, log: &Log) -> u8 {
-    let loaded = match config::load(&options.config) {
+fn started(file: &Path, log: &Log) -> u8 {
+    let loaded = match config::load(file) {
         Ok(loaded) => loaded,
         Err(problems) => {
             for line in problems.to_string().lines() {
@@ -83,14 +85,16 @@ fn started(options: &RunOptions, log: &Log) -> u8 {
             return FAILED;
         }
     };
-    let file = options.config.display().to_string();
-    let code = match runtime.block_on(parts::assemble(loaded.config, &secrets, &file, log.clone())) {
-        Ok(assembled) => runtime.block_on(assembled.run()),
-        Err(error) => {
-            tracing::error!("{}", explained(&error));
-            if error.is_config() { CONFIG } else { FAILED }
+    let file = file.display().to_string();
+    let code = tokio::task::LocalSet::new().block_on(&runtime, async {
+        match parts::assemble(loaded.config, &secrets, &file, log.clone()).await {
+            Ok(assembled) => assembled.run().await,
+            Err(error) => {
+                tracing::error!("{}", explained(&error));
+                if error.is_config() { CONFIG } else { FAILED }
+            }
         }
-    };
+    });
     runtime.shutdown_timeout(FLUSH);
     code
 }

@@ -11,8 +11,9 @@ use reqwest::Url;
 use tokio::sync::{mpsc, watch};
 
 use super::acts::Acts;
-use super::brain::{Brain, Event, GroupPart, Identity, PeerPart};
+use super::brain::{Brain, Event};
 use super::desk::{ASKS, Desk};
+use super::knowledge::{GroupPart, Identity, Knowledge, PeerPart};
 use super::store::{Known, Store, StoreError};
 use crate::checks::{self, CheckKind, CheckSettings, docker};
 use crate::claims::{self, digitalocean as driver};
@@ -26,8 +27,8 @@ use crate::config::types::{self, Discovered, Preempt};
 use crate::config::{Config, NodeConfig, NodeFacts, NodeGroup, Problems};
 use crate::control::server::{BindError, Server};
 use crate::heart::{self, Plan, StartError};
-use crate::proto::claim::{self, Reconciler};
 use crate::proto::claim::event::{ClaimReport, Intent};
+use crate::proto::claim::{self, Reconciler};
 use crate::proto::election::event as election;
 use crate::proto::health::{CheckIndex, Health, Pace};
 use crate::proto::heartbeat::mac::{Key, Keys};
@@ -133,8 +134,13 @@ pub(super) async fn assemble(
     };
     let api_url = client::base_url(&cloud.api_url)?;
 
-    let peers: Vec<Ipv4Addr> =
-        node.groups.iter().flat_map(|group| group.others.iter().copied()).collect::<BTreeSet<_>>().into_iter().collect();
+    let peers: Vec<Ipv4Addr> = node
+        .groups
+        .iter()
+        .flat_map(|group| group.others.iter().copied())
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect();
     for group in &node.groups {
         // The acts' own file is the word on drains: it has the author.
         let id = group.group.name.id();
@@ -147,6 +153,10 @@ pub(super) async fn assemble(
     let notifier = Arc::new(Notifier::from_env()?);
     let server = Server::bind(&config.control.socket)?;
     let heart = heart::start(plan(&node, secrets, &peers, &known, &notifier)?)?;
+    let scheduling = match heart.scheduling {
+        Some(scheduling) => scheduling.to_string(),
+        None => "realtime is not asked for (node.realtime = false)".to_owned(),
+    };
     tracing::info!(
         "{} starts: heartbeats from {} ({}) every {:?} to {}; {}",
         node.name,
@@ -154,7 +164,7 @@ pub(super) async fn assemble(
         heart.interface,
         config.heartbeat.interval,
         peers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
-        heart.scheduling.map_or("realtime is not asked for".to_owned(), |scheduling| scheduling.to_string()),
+        scheduling,
     );
 
     let (events, incoming) = mpsc::channel(EVENTS);
@@ -179,22 +189,20 @@ pub(super) async fn assemble(
         started: super::stamp(),
         began: clock::now(),
     };
-    let peers = peers.into_iter().map(PeerPart::new).collect();
-    let brain = Brain::new(
+    let know = Knowledge {
         identity,
-        node.droplet_id,
-        heart,
+        droplet: node.droplet_id,
+        scheduling,
         groups,
-        peers,
+        peers: peers.into_iter().map(PeerPart::new).collect(),
         known,
         acts,
         store,
-        Arc::clone(&history),
-        notifier,
+        history: Arc::clone(&history),
         log,
-        incoming,
-        asked,
-    )?;
+        reach: Reach::Unknown,
+    };
+    let brain = Brain::new(know, heart, notifier, incoming, asked);
     let desk = Arc::new(Desk { asks, snapshots: brain.snapshots(), history });
     Ok(Assembled { brain, server, desk })
 }

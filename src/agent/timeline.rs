@@ -68,7 +68,8 @@ impl Timeline {
             Milestone::AssignSent => self.assign_sent = Some(at),
             Milestone::ActionCompleted => self.completed = Some(at),
             Milestone::Verified => {
-                self.done = Some(at);
+                // A loss that was none is verified again: the move ended with the first time.
+                self.done.get_or_insert(at);
                 self.verified = true;
             }
         }
@@ -142,7 +143,14 @@ mod tests {
             missed: Some(Time::from_millis(1_550)),
             ..Evidence::default()
         };
-        Transition { at: Time::from_millis(2_500), from: NodeState::Backup, to: NodeState::Master, term: Term(3), reason, evidence }
+        Transition {
+            at: Time::from_millis(2_500),
+            from: NodeState::Backup,
+            to: NodeState::Master,
+            term: Term(3),
+            reason,
+            evidence,
+        }
     }
 
     const OLD: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
@@ -191,5 +199,9 @@ mod tests {
         timeline.reach(Milestone::Verified, Time::from_millis(3_000), now, &own);
         let again = timeline.reach(Milestone::AssignSent, Time::from_millis(9_000), now, &own).unwrap();
         assert_eq!((again.reason.as_str(), again.from, again.phases_ms.decided), ("repaired", None, Some(0)));
+        for at in [9_500, 12_000] {
+            let done = timeline.reach(Milestone::Verified, Time::from_millis(at), now, &own).unwrap();
+            assert_eq!(done.phases_ms.verified, Some(500));
+        }
     }
 }

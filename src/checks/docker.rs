@@ -17,7 +17,6 @@ mod tests;
 
 use std::collections::{BTreeSet, HashMap};
 use std::error::Error as _;
-use std::fmt;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
@@ -33,6 +32,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::checks::docker::transport::Transport;
 use crate::checks::{Check, Look};
+use crate::config::types::Count;
 use crate::proto::health::Verdict;
 use crate::sys::clock;
 
@@ -67,7 +67,7 @@ pub struct DockerSettings {
     /// The engine's socket, or that of a read-only proxy.
     pub socket: PathBuf,
     /// How many must run. Paused and restarting ones do not.
-    pub running: Expected,
+    pub running: Count,
     /// Only those whose name matches, as `docker ps --filter name=` does: a regular
     /// expression that may match anywhere in the name (`web` also chooses `webmail`; `^web-` does not).
     pub name: Option<String>,
@@ -77,68 +77,15 @@ pub struct DockerSettings {
     pub healthy: bool,
 }
 
-/// How many containers must run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Expected {
-    min: u32,
-    max: u32,
-}
-
-/// A number of containers that makes no sense.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ExpectedError {
-    /// Any number would do.
-    #[error("any number of containers would do; give `running`, a `min` of 1 or more, or a `max`")]
-    Anything,
-    /// No number would do.
-    #[error("min = {min} is more than max = {max}")]
-    Nothing { min: u32, max: u32 },
-}
-
-impl Expected {
-    /// Exactly so many.
-    #[must_use]
-    pub const fn exactly(running: u32) -> Self {
-        Self { min: running, max: running }
-    }
-
-    /// At least `min` and at most `max`, as far as given.
-    ///
-    /// # Errors
-    /// Any number, or none, would do.
-    pub fn between(min: Option<u32>, max: Option<u32>) -> Result<Self, ExpectedError> {
-        let expected = Self { min: min.unwrap_or(0), max: max.unwrap_or(u32::MAX) };
-        match (expected.min, expected.max) {
-            (0, u32::MAX) => Err(ExpectedError::Anything),
-            (min, max) if min > max => Err(ExpectedError::Nothing { min, max }),
-            _ => Ok(expected),
-        }
-    }
-
-    fn contains(self, running: u32) -> bool {
-        (self.min..=self.max).contains(&running)
-    }
-
-    /// `9 of 10 running`, where that is what is wrong.
-    fn compare(self, running: u32, adjective: &str) -> String {
-        if self.contains(running) {
-            format!("{running} {adjective}")
-        } else if self.min == self.max && running < self.min {
-            format!("{running} of {} {adjective}", self.min)
-        } else {
-            format!("{running} {adjective}, {self} expected")
-        }
-    }
-}
-
-impl fmt::Display for Expected {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.min, self.max) {
-            (min, max) if min == max => write!(f, "{min}"),
-            (min, u32::MAX) => write!(f, "at least {min}"),
-            (0, max) => write!(f, "at most {max}"),
-            (min, max) => write!(f, "{min} to {max}"),
-        }
+/// `9 of 10 running`, where that is what is wrong.
+fn compare(expected: Count, running: u32, adjective: &str) -> String {
+    let exactly = expected.max() == Some(expected.min());
+    if expected.accepts(running) {
+        format!("{running} {adjective}")
+    } else if exactly && running < expected.min() {
+        format!("{running} of {} {adjective}", expected.min())
+    } else {
+        format!("{running} {adjective}, {expected} expected")
     }
 }
 
@@ -193,12 +140,12 @@ impl Docker {
         let counted: Vec<_> = running.iter().filter(|container| self.counts(container)).collect();
         let number = u32::try_from(counted.len()).unwrap_or(u32::MAX);
         let adjective = if self.settings.healthy { "healthy" } else { "running" };
-        let mut detail = self.settings.running.compare(number, adjective);
-        if self.settings.running.contains(number) {
+        let mut detail = compare(self.settings.running, number, adjective);
+        if self.settings.running.accepts(number) {
             self.counted = counted.into_iter().take(REMEMBERED).map(name).collect();
             return Look { verdict: Verdict::Ok, detail };
         }
-        if number < self.settings.running.min
+        if number < self.settings.running.min()
             && let Ok(Ok(all)) = timeout(CAUSE_PATIENCE, self.list(true)).await
         {
             detail.push_str(&self.causes(&all));

@@ -1,7 +1,5 @@
 //! `haagent run`: the agent itself.
 
-use std::path::PathBuf;
-
 use super::ConfigOption;
 
 /// Run the agent in the foreground
@@ -14,13 +12,6 @@ pub(super) struct Arguments {
     file: ConfigOption,
 }
 
-/// What the agent is started with.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RunOptions {
-    /// The configuration file.
-    pub config: PathBuf,
-}
-
 pub(super) fn run(arguments: Arguments) -> u8 {
-    crate::agent::run(RunOptions { config: arguments.file.config })
+    crate::agent::run(&arguments.file.config)
 }

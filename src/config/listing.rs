@@ -8,8 +8,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::raw::toml_key;
-use super::secret::SecretSource;
-use super::types::{Authentication, CheckKind, Config, Discovered, Group, Majority, Preempt, Written};
+use super::types::{Authentication, CheckKind, Config, Discovered, Group, Majority, Preempt, SecretSource, Written};
 
 /// One setting with its value.
 #[derive(Clone, Debug, PartialEq, Eq)]

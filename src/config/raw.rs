@@ -15,9 +15,10 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::problem::{Collector, Told};
-use super::secret::SecretSource;
 use super::source::{Span, mask_secrets, quoted};
-use super::types::{BaseUrl, Discovered, Heartbeat, MOST_CHECKS, MOST_GROUPS, MOST_MEMBERS, Majority, OnStop, Written};
+use super::types::{
+    BaseUrl, Discovered, Heartbeat, MOST_CHECKS, MOST_GROUPS, MOST_MEMBERS, Majority, OnStop, SecretSource, Written,
+};
 use crate::proto::ids::{CheckName, DropletId, GroupName, NodeName, Priority};
 
 /// The bytes of a unix socket's path, the closing zero not counted (unix(7), `sun_path`).

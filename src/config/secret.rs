@@ -9,33 +9,12 @@ use std::path::{Path, PathBuf};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::file::{self, FileError};
-use super::types::{Authentication, Config};
+use super::types::{Authentication, Config, SecretSource};
 
 /// The bytes that a secret may have, blanks around it included. A token has 71, a key 65.
 const LIMIT: u64 = 4096;
 /// Where systemd puts the credentials of a unit (systemd.exec(5), `LoadCredential=`).
 const CREDENTIALS_DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
-
-/// Where a secret is read from. The secret itself is never in the configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SecretSource {
-    /// `.file`: an absolute path.
-    File(PathBuf),
-    /// `.env`: a variable of the agent's environment.
-    Environment(String),
-    /// `.credential`: a systemd credential of the unit.
-    Credential(String),
-}
-
-impl fmt::Display for SecretSource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(path) => write!(f, "{}", path.display()),
-            Self::Environment(name) => write!(f, "the environment variable {name}"),
-            Self::Credential(name) => write!(f, "the systemd credential {name}"),
-        }
-    }
-}
 
 /// Why a secret was not read. Never holds any of it.
 #[derive(Debug, thiserror::Error)]

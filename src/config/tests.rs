@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::secret::SecretSource;
 use super::types::{
-    Authentication, Check, CheckKind, Claim, Count, DigitalOcean, Discovered, Majority, OnStop, Preempt,
+    Authentication, Check, CheckKind, Claim, Count, DigitalOcean, Discovered, Majority, OnStop, Preempt, SecretSource,
 };
 use super::*;
 use crate::proto::ids::{DropletId, NodeName, Priority};

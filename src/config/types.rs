@@ -8,7 +8,6 @@ use std::num::{NonZeroI16, NonZeroU8, NonZeroU16, NonZeroU32};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::secret::SecretSource;
 use crate::proto::ids::{CheckName, DropletId, GroupName, NodeName, Priority};
 
 /// The groups that a file may have.
@@ -93,6 +92,27 @@ impl OnStop {
         match self {
             Self::Resign => "resign",
             Self::Keep => "keep",
+        }
+    }
+}
+
+/// Where a secret is read from. The secret itself is never in the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretSource {
+    /// `.file`: an absolute path.
+    File(PathBuf),
+    /// `.env`: a variable of the agent's environment.
+    Environment(String),
+    /// `.credential`: a systemd credential of the unit.
+    Credential(String),
+}
+
+impl fmt::Display for SecretSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Environment(name) => write!(f, "the environment variable {name}"),
+            Self::Credential(name) => write!(f, "the systemd credential {name}"),
         }
     }
 }

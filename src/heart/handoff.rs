@@ -205,7 +205,7 @@ impl HeartEnd {
             self.keep(news);
             return;
         }
-        if let Err(news) = self.push(news) {
+        if let Some(news) = self.push(news) {
             self.keep(news);
         }
     }
@@ -229,7 +229,7 @@ impl HeartEnd {
 
     fn flush(&mut self) {
         while let Some(news) = self.backlog.pop_front() {
-            if let Err(news) = self.push(news) {
+            if let Some(news) = self.push(news) {
                 self.backlog.push_front(news);
                 return;
             }
@@ -237,13 +237,14 @@ impl HeartEnd {
     }
 
     /// Gives the news back where the ring is full.
-    fn push(&mut self, news: FromHeart) -> Result<(), FromHeart> {
-        match self.outbox.as_ref().map(|outbox| outbox.try_send(news)) {
-            Some(Ok(())) => self.rung = true,
-            Some(Err(TrySendError::Full(news))) => return Err(news),
-            Some(Err(TrySendError::Disconnected(_))) | None => self.dropped = self.dropped.saturating_add(1),
+    fn push(&mut self, news: FromHeart) -> Option<FromHeart> {
+        let Some(outbox) = &self.outbox else { return None };
+        match outbox.try_send(news) {
+            Ok(()) => self.rung = true,
+            Err(TrySendError::Full(news)) => return Some(news),
+            Err(TrySendError::Disconnected(_)) => self.dropped = self.dropped.saturating_add(1),
         }
-        Ok(())
+        None
     }
 
     fn keep(&mut self, news: FromHeart) {
@@ -285,4 +286,53 @@ pub(super) fn channels() -> io::Result<(Sender, News, HeartEnd)> {
     };
     let news = News { ring: from, knock: tokio::net::UnixStream::from_std(heard)? };
     Ok((Sender { ring: to, bell: inbox_bell }, news, heart))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_agent_that_does_not_read_holds_up_nothing_and_finds_the_newest_intent() {
+        let (_sender, mut news, mut heart) = channels().unwrap();
+        let group = GroupIndex(0);
+        for _ in 0..RING + 10 {
+            heart.tell(FromHeart::Bulletin(PeerIndex(0), Vec::new()));
+        }
+        for intent in [Intent::Watch, Intent::Warm, Intent::Yield] {
+            heart.tell(FromHeart::Intent(group, intent));
+        }
+        for _ in 0..BACKLOG {
+            heart.tell(FromHeart::Bulletin(PeerIndex(0), Vec::new()));
+        }
+        assert_eq!(heart.dropped(), 11, "10 bulletins and the intent waited already");
+        heart.finish_turn();
+        let mut intents = Vec::new();
+        for _ in 0..RING + BACKLOG {
+            heart.finish_turn();
+            if let Some(FromHeart::Intent(_, intent)) = news.next().await {
+                intents.push(intent);
+            }
+        }
+        assert_eq!(intents, [Intent::Yield], "the older ones were replaced");
+        drop(heart);
+        assert!(news.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn the_agent_is_woken_for_what_comes_while_it_waits() {
+        let (sender, mut news, mut heart) = channels().unwrap();
+        let thread = std::thread::spawn(move || {
+            // Rung by the agent's message, this side answers.
+            while heart.receive().is_none() {
+                std::thread::yield_now();
+            }
+            heart.tell(FromHeart::Stopped);
+            heart.finish_turn();
+        });
+        sender.send(ToHeart::View).unwrap();
+        assert!(matches!(news.next().await, Some(FromHeart::Stopped)));
+        thread.join().unwrap();
+        assert_eq!(sender.send(ToHeart::View), Err(HeartStuck));
+    }
 }

@@ -6,7 +6,9 @@ use pnet::datalink::{self, NetworkInterface};
 
 /// No interface of this host has the address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no interface of this host has node.address {address} (it has {present}): correct node.address, or leave it out")]
+#[error(
+    "no interface of this host has node.address {address} (it has {present}): correct node.address, or leave it out"
+)]
 pub struct NoInterface {
     address: Ipv4Addr,
     present: String,

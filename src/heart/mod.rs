@@ -26,6 +26,7 @@ use crate::proto::heartbeat::mac::Keys;
 use crate::proto::node::{self, Input, Node, Output, PeerIndex};
 use crate::proto::time::{Duration, Time};
 use crate::sys::clock;
+use crate::sys::notify::Notifier;
 use crate::sys::rt::{self, Scheduling};
 
 pub use handoff::{BrainMark, FromHeart, HeartStuck, HeartView, News, Sender, ToHeart};
@@ -59,6 +60,8 @@ pub struct Plan {
     pub port: u16,
     /// Whether to ask for realtime scheduling (`node.realtime`).
     pub realtime: bool,
+    /// systemd's watchdog and how often to feed it: by the heart, and only while the brain is alive.
+    pub watchdog: Option<(Arc<Notifier>, Duration)>,
 }
 
 /// Why the heart cannot start.
@@ -117,7 +120,7 @@ pub fn start(plan: Plan) -> Result<Heart, StartError> {
         let scheduling = plan.realtime.then(rt::make_realtime);
         let _ = told.send(scheduling);
         let node = Node::new(clock::now(), plan.node, plan.keys, plan.memory);
-        Beating::new(node, end, beating).run(&sockets);
+        Beating::new(node, end, beating, plan.watchdog).run(&sockets);
     })?;
     let scheduling = scheduling.recv().unwrap_or_default();
     Ok(Heart { sender, news, mark, scheduling, interface, thread })
@@ -138,10 +141,17 @@ struct Beating {
     stop_at: Option<Time>,
     lag: Duration,
     refused: Vec<PeerIndex>,
+    watchdog: Option<Watchdog>,
+}
+
+struct Watchdog {
+    notifier: Arc<Notifier>,
+    every: Duration,
+    due: Time,
 }
 
 impl Beating {
-    fn new(node: Node, end: HeartEnd, mark: Arc<BrainMark>) -> Self {
+    fn new(node: Node, end: HeartEnd, mark: Arc<BrainMark>, watchdog: Option<(Arc<Notifier>, Duration)>) -> Self {
         let now = clock::now();
         Self {
             node,
@@ -155,6 +165,7 @@ impl Beating {
             stop_at: None,
             lag: Duration::ZERO,
             refused: Vec::with_capacity(16),
+            watchdog: watchdog.map(|(notifier, every)| Watchdog { notifier, every, due: now }),
         }
     }
 
@@ -192,7 +203,8 @@ impl Beating {
 
     fn due(&self) -> Option<Time> {
         let brain = (!self.brain_dead).then(|| self.mark.stamped().max(self.excused) + BRAIN_STALE);
-        [self.node.next_deadline(), brain, self.stop_at].into_iter().flatten().min()
+        let watchdog = self.watchdog.as_ref().filter(|_| !self.brain_dead).map(|watchdog| watchdog.due);
+        [self.node.next_deadline(), brain, watchdog, self.stop_at].into_iter().flatten().min()
     }
 
     fn wait(&self, fds: &mut [PollFd<'_>], due: Option<Time>) {
@@ -249,6 +261,11 @@ impl Beating {
             // A dead brain with a beating heart is the worst failure of all.
             self.brain_dead = true;
             self.node.handle(now, Input::BrainStale);
+        }
+        if let Some(watchdog) = self.watchdog.as_mut().filter(|watchdog| !self.brain_dead && now >= watchdog.due) {
+            watchdog.due = now + watchdog.every;
+            // A systemd that does not take it will say so itself.
+            let _ = watchdog.notifier.watchdog();
         }
     }
 

@@ -65,7 +65,7 @@ impl PeerSocket {
     }
 
     /// Reads one datagram of this peer. `control` is the caller's memory for the kernel's stamp.
-    pub(super) fn receive(&self, buffer: &mut Buffer, control: &mut Vec<u8>) -> Result<Received, io::Error> {
+    pub(super) fn receive(&self, buffer: &mut Buffer, control: &mut [u8]) -> Result<Received, io::Error> {
         let mut slices = [IoSliceMut::new(buffer)];
         let flags = MsgFlags::MSG_DONTWAIT;
         let message = match recvmsg::<SockaddrIn>(self.socket.as_raw_fd(), &mut slices, Some(control), flags) {

@@ -14,7 +14,7 @@ use crate::proto::claim::event::{ClaimReport, Intent};
 use crate::proto::election::Election;
 use crate::proto::election::event::{self, Candidacy, Command, DEAD_INTERVALS, Heard, Refusal, Transition};
 use crate::proto::heartbeat::bulletin::{BulletinAssembler, BulletinSender};
-use crate::proto::heartbeat::codec::{Encoder, MAX_DATAGRAM, Message, Record};
+use crate::proto::heartbeat::codec::{DecodeError, Encoder, MAX_DATAGRAM, Message, Record};
 use crate::proto::heartbeat::mac::{Keys, Route, SealError, SignedWith};
 use crate::proto::ids::{BootId, GroupId, NodeId, Priority};
 use crate::proto::link::{Dropped, Link, LinkMemory, Loss, Own, WrongKey};
@@ -153,8 +153,10 @@ pub struct Counts {
     pub accepted: u64,
     /// No key of ours made the tag.
     pub wrong_key: u64,
-    /// Too short, too long, another version or nonsense.
+    /// Too short, too long or nonsense.
     pub malformed: u64,
+    /// A format of another release.
+    pub other_version: u64,
     /// Replayed, left or unproved runs (see [`crate::proto::link::Dropped`]).
     pub replayed: u64,
     /// Carried this node's own name.
@@ -288,11 +290,14 @@ impl Node {
     /// The only way in. `now` never goes back.
     pub fn handle(&mut self, now: Time, input: Input<'_>) {
         let gap = now - self.seen;
+        let late = self.next_deadline().map_or(Duration::ZERO, |due| now - due);
         self.seen = self.seen.max(now);
         if gap > self.params.interval * DEAD_INTERVALS {
             // Rule 1: before anything is sent.
             self.timers.set(timer::HEARTBEAT, now);
             self.each_election(now, |_| event::Input::Gap { length: gap });
+        } else if late > self.params.interval / 2 {
+            self.each_election(now, |_| event::Input::Late);
         }
         match input {
             Input::Datagram { peer, stamp, bytes } => self.receive(now, peer, stamp.min(now), bytes),
@@ -437,10 +442,16 @@ impl Node {
         if verified.signed_with() == SignedWith::Old {
             peer.old_key_at = Some(now);
         }
-        let Ok(message) = Message::decode(verified) else {
-            peer.counts.malformed += 1;
-            peer.malformed_at = Some(now);
-            return;
+        let message = match Message::decode(verified) {
+            Ok(message) => message,
+            Err(error) => {
+                match error {
+                    DecodeError::UnknownVersion { .. } => peer.counts.other_version += 1,
+                    _ => peer.counts.malformed += 1,
+                }
+                peer.malformed_at = Some(now);
+                return;
+            }
         };
         let accepted = match peer.link.receive(now, stamp, &message.header) {
             Ok(accepted) => accepted,

@@ -17,9 +17,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::render::{Style, clean, exact, way};
-use super::status::{Act, ActKind, Move, Stamp, State};
-use super::words;
+use super::facts::{Act, ActKind, Move, Stamp, State};
+use super::render::{Style, clean, way};
+use super::words::{self, exact};
 use crate::proto::ids::{GroupName, NodeName, Term};
 
 /// The file's name in `state_dir`.

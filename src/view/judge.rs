@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::render::age;
-use super::status::{
+use super::facts::{
     Act, ActKind, Check, CheckVerdict, Claim, ClaimHolder, GroupFacts, Peer, Presence, Reach, Severity, State,
 };
-use super::words;
+use super::words::{self, age};
 use crate::proto::claim::event::ClaimState;
 use crate::proto::ids::NodeName;
 

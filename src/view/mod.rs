@@ -1,5 +1,6 @@
 //! The one snapshot, and its clothes: for people, for programs, across restarts.
 
+pub mod facts;
 pub mod history;
 pub mod judge;
 pub mod render;

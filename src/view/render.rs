@@ -8,7 +8,7 @@ use super::judge::{drain_of, peer_name};
 use super::status::{
     Act, ActKind, Check, Claim, ClaimHolder, Group, GroupFacts, Move, Peer, Presence, Severity, Stamp, State, Status,
 };
-use super::words;
+use super::words::{self, age, exact};
 use crate::proto::claim::event::ClaimState;
 use crate::proto::ids::NodeName;
 
@@ -319,8 +319,14 @@ fn last_move(at: Stamp, last: &Move) -> String {
         way(last),
         age(at.since(last.at)),
         took.unwrap_or_else(|| ", not verified".to_owned()),
-        clean(&last.reason)
+        clean(why(last))
     )
+}
+
+/// The sentence that the evidence begins with; what it rests on is for `haagent history`.
+fn why(last: &Move) -> &str {
+    let sentence = last.evidence.as_deref().and_then(|evidence| evidence.split(';').next());
+    sentence.filter(|sentence| !sentence.is_empty()).unwrap_or(&last.reason)
 }
 
 /// "web-1 -> web-2".
@@ -346,29 +352,6 @@ fn steps(one: &Move) -> String {
 fn round_trip(us: u64) -> String {
     let tenths = us.saturating_add(50) / 100;
     format!("{}.{} ms", tenths / 10, tenths % 10)
-}
-
-/// A duration of a step: milliseconds below a second, else seconds to the millisecond.
-#[must_use]
-pub fn exact(ms: u64) -> String {
-    if ms < 1000 { format!("{ms} ms") } else { format!("{}.{:03} s", ms / 1000, ms % 1000) }
-}
-
-/// An age for people, in its two largest units: "0.4 s", "42 s", "3 min 10 s", "2 h 5 min", "3 d 2 h".
-#[must_use]
-pub fn age(age: Duration) -> String {
-    let (seconds, tenths) = (age.as_secs(), age.subsec_millis() / 100);
-    let two = |large: u64, unit: &str, small: u64, small_unit: &str| match small {
-        0 => format!("{large} {unit}"),
-        _ => format!("{large} {unit} {small} {small_unit}"),
-    };
-    match seconds {
-        0..10 => format!("{seconds}.{tenths} s"),
-        10..60 => format!("{seconds} s"),
-        60..3_600 => two(seconds / 60, "min", seconds % 60, "s"),
-        3_600..86_400 => two(seconds / 3_600, "h", seconds % 3_600 / 60, "min"),
-        86_400.. => two(seconds / 86_400, "d", seconds % 86_400 / 3_600, "h"),
-    }
 }
 
 /// Text from outside (a peer, the API, an operator's reason) must not steer the terminal.

@@ -4,12 +4,11 @@
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 
-use super::render::age;
-use super::status::{MoveKind, State};
+use super::facts::{MoveKind, State};
 use crate::proto::claim::event::{ClaimState, Holder, Milestone, Source};
 use crate::proto::election::event::{Evidence, Reason};
 use crate::proto::heartbeat::{DeposedBy, HandOver};
-use crate::proto::time::Time;
+use crate::proto::time::{Duration, Time};
 
 /// Every word that [`reason`] can say.
 pub const REASONS: [&str; 21] = [
@@ -179,7 +178,7 @@ fn sentence(why: &Reason, name: &impl Fn(Ipv4Addr) -> String) -> String {
         Reason::CheckFailed { check: None } => "a check failed".to_owned(),
         Reason::Drained => "drained by an operator".to_owned(),
         Reason::Recovered => "a candidate again: checks pass, and no drain is in force".to_owned(),
-        Reason::Gap { millis } => format!("nothing ran here for {}", super::render::exact(*millis)),
+        Reason::Gap { millis } => format!("nothing ran here for {}", exact(*millis)),
         Reason::Stopping { successor: Some(successor) } => format!("the agent stops; {} takes over", name(*successor)),
         Reason::Stopping { successor: None } => "the agent stops; nobody is there to take over".to_owned(),
         Reason::BrainStale => "the rest of the agent gives no sign of life".to_owned(),
@@ -213,6 +212,29 @@ fn held_by(holder: Holder, name: &impl Fn(Ipv4Addr) -> String) -> String {
         Holder::Foreign(droplet) => format!("the address is on droplet {droplet}, no member"),
         Holder::Unknown => "the holder is unknown".to_owned(),
     }
+}
+
+/// An age for people, in its two largest units: "0.4 s", "42 s", "3 min 10 s", "2 h 5 min", "3 d 2 h".
+#[must_use]
+pub fn age(age: Duration) -> String {
+    let (seconds, tenths) = (age.as_secs(), age.subsec_millis() / 100);
+    let two = |large: u64, unit: &str, small: u64, small_unit: &str| match small {
+        0 => format!("{large} {unit}"),
+        _ => format!("{large} {unit} {small} {small_unit}"),
+    };
+    match seconds {
+        0..10 => format!("{seconds}.{tenths} s"),
+        10..60 => format!("{seconds} s"),
+        60..3_600 => two(seconds / 60, "min", seconds % 60, "s"),
+        3_600..86_400 => two(seconds / 3_600, "h", seconds % 3_600 / 60, "min"),
+        86_400.. => two(seconds / 86_400, "d", seconds % 86_400 / 3_600, "h"),
+    }
+}
+
+/// A duration of a step: milliseconds below a second, else seconds to the millisecond.
+#[must_use]
+pub fn exact(ms: u64) -> String {
+    if ms < 1000 { format!("{ms} ms") } else { format!("{}.{:03} s", ms / 1000, ms % 1000) }
 }
 
 #[cfg(test)]

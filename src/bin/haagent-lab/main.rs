@@ -1,3 +1,86 @@
-//! `haagent-lab`: the fake provider, the fake engine and the demo; never installed on servers.
+//! `haagent-lab`: a fake provider and a fake engine, for trying and testing. Never installed on servers.
 
-fn main() {}
+#![allow(clippy::print_stderr, reason = "a command-line tool: this is how it speaks")]
+
+mod clock;
+mod cloud;
+mod engine;
+mod http;
+mod log;
+mod stop;
+#[cfg(test)]
+mod testing;
+
+use std::error::Error;
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use serde::Serialize;
+
+/// Try and test haagent without a cloud, without Docker and without root.
+#[derive(Debug, Parser)]
+#[command(version, disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// A fake DigitalOcean: API, metadata, and reserved IPs that clients can connect to
+    Cloud(cloud::Options),
+    /// A fake Docker engine on a unix socket
+    Docker(engine::Options),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprint!("haagent-lab: {error}");
+            let mut cause = error.source();
+            while let Some(reason) = cause {
+                eprint!(": {reason}");
+                cause = reason.source();
+            }
+            eprintln!();
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Box<dyn Error>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match command {
+            Command::Cloud(options) => {
+                let running = options.start()?;
+                announce(&running.ready)?;
+                until_stopped(running.serve(), options.until_stdin_closes).await
+            }
+            Command::Docker(options) => {
+                let running = options.start()?;
+                announce(&running.ready)?;
+                until_stopped(running.serve(), options.until_stdin_closes).await
+            }
+        }
+    })
+}
+
+/// One JSON line: everything listens.
+fn announce(ready: &impl Serialize) -> Result<(), Box<dyn Error>> {
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{}", serde_json::to_string(ready)?)?;
+    stdout.flush()?;
+    Ok(())
+}
+
+async fn until_stopped(serving: impl Future<Output = ()>, until_stdin_closes: bool) -> Result<(), Box<dyn Error>> {
+    tokio::select! {
+        () = serving => {}
+        stopped = stop::wait(until_stdin_closes) => stopped?,
+    }
+    Ok(())
+}

@@ -84,7 +84,7 @@ pub struct Reconciler {
     ever_sent: bool,
     read_obstacle: Option<Arc<str>>,
     write_obstacle: Option<Arc<str>>,
-    /// The milestones that this hold has reached.
+    /// The milestones that this hold has reached since its claim was last lost.
     reached: Vec<Milestone>,
     budget: Budget,
     jitter: Jitter,
@@ -216,6 +216,10 @@ impl Reconciler {
     /// Leaves a hold, or changes what is watched. The address is not
     /// unassigned, and an assign that left is followed to its end.
     fn let_go(&mut self, now: Time, intent: Intent) {
+        if self.reads.api_still_asked() {
+            // What is cancelled here would have been the readiness proof too.
+            self.proof_due = self.proof_due.min(now);
+        }
         let cancelled = self.reads.drop_all();
         self.cancel(cancelled);
         self.writing.end_hold(self.verified);
@@ -318,6 +322,8 @@ impl Reconciler {
             self.reads.api_failed(flight.begun, now + wait);
             self.api_failed_at = Some(now);
             self.read_obstacle = Some(Arc::clone(&failure.text));
+            // "Not ready" must not outlast a passing fault by a whole interval.
+            self.proof_due = self.proof_due.min(now + self.jitter.proof(nth, self.params.readiness_interval));
             if failure.class == FailureClass::Never {
                 self.fail(now);
             }
@@ -368,6 +374,8 @@ impl Reconciler {
             Stage::Held { .. } | Stage::Idle => now,
         };
         self.stage = Stage::Lost(Loss { at: now, by_local, judged: false, since });
+        // The way back has steps of its own.
+        self.reached.retain(|step| *step == Milestone::Promoted);
         self.writing.write = Write::None;
         self.local_look = None;
     }
@@ -477,7 +485,7 @@ impl Reconciler {
         self.outputs.extend(tickets.into_iter().map(|ticket| Output::Cancel { ticket }));
     }
 
-    /// Tells a milestone once in each hold, and not after it.
+    /// Tells a milestone once on each way to a held claim, and not after the hold.
     fn reach(&mut self, milestone: Milestone) {
         if matches!(self.intent, Intent::Hold(_)) && !self.reached.contains(&milestone) {
             self.reached.push(milestone);

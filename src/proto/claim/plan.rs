@@ -222,6 +222,8 @@ fn held_pace(s: &Situation) -> Option<Pace> {
     match s.stage {
         Stage::Held { .. } => match s.local {
             Local::Mine | Local::Unasked => Some(Pace::Proof),
+            // Rule 12: within S of an own action, each second.
+            Local::NotMine | Local::Failed if fresh(s) => Some(Pace::Settling),
             Local::NotMine | Local::Failed => Some(Pace::Doubt),
         },
         Stage::Claiming { .. } | Stage::Lost(_) | Stage::Idle => {
@@ -236,6 +238,11 @@ fn held_pace(s: &Situation) -> Option<Pace> {
             }
         }
     }
+}
+
+/// An own action ended well less than S ago.
+fn fresh(s: &Situation) -> bool {
+    matches!(s.write, Write::Landed { at, .. } if s.now < at + STALE_READ)
 }
 
 /// What an answer of the API means for a master.
@@ -295,8 +302,9 @@ fn judge_elsewhere(s: &Situation, hold: &Hold, look: &Look) -> Verdict {
         Write::Refused => Verdict::Refused,
         Write::Landed { at, already } => {
             // Rule 12: for S the old holder (or "nobody", while it moves) is a
-            // stale read. Anybody else is news.
-            let stale = look.holder == s.over || look.holder == Holder::Nobody;
+            // stale read. A holder that was off counted as nobody, and may be back.
+            let was_off = s.over == Holder::Nobody && matches!(look.holder, Holder::Member(_));
+            let stale = look.holder == s.over || look.holder == Holder::Nobody || was_off;
             if stale && look.begun < at + STALE_READ {
                 Verdict::LookAgain
             } else if at < hold.since {

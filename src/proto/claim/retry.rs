@@ -61,6 +61,12 @@ impl Jitter {
         self.between(SLOW, SLOW + SLOW / 10)
     }
 
+    /// The wait after the `nth` (from 0) failed readiness proof in a row: 30 s, doubling to the `interval`.
+    pub(super) fn proof(&mut self, nth: u32, interval: Duration) -> Duration {
+        let wait = doubled(SLOW.min(interval), nth, interval);
+        self.between(wait, wait + wait / 10)
+    }
+
     /// The wait after a 429 that named `asked`: at most an hour of it, and
     /// never shorter than [`Self::again`], whatever the header said.
     pub(super) fn not_before(&mut self, asked: Duration, nth: u32) -> Duration {

@@ -195,6 +195,9 @@ pub enum Input {
     Reach { reachable: bool },
     /// An operator's word. Answered by [`Output::Answer`].
     Command(Command),
+    /// A deadline of this node was missed by more than I/2 (and less than D): what it did not hear
+    /// meanwhile is no silence yet (rule 1).
+    Late,
     /// Nothing ran here since this long ago, longer than D (rule 1).
     Gap { length: Duration },
     /// The rest of the agent gives no sign of life.

@@ -9,9 +9,11 @@ use std::net::Ipv4Addr;
 
 use crate::proto::claim::event::{Holder, Look, Source};
 use crate::proto::election::peer::{Peer, is_master};
-use crate::proto::election::rules::CHANCE;
 use crate::proto::heartbeat::{DeposedBy, NodeState};
 use crate::proto::time::{Duration, Time};
+
+/// Rule 8: the first chance of a deposed node; each further one waits twice as long.
+pub(super) const CHANCE: Duration = Duration::from_secs(60);
 
 /// When `master` was last heard as master: by its own datagrams, echoed or not, and
 /// by a heard and echoed peer's word (rule 2), unless it said since that it is none.

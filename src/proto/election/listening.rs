@@ -27,6 +27,8 @@ impl Election {
         self.prefer(now);
         if self.master_heard(now).is_none() {
             self.fill_vacancy(now);
+        } else if let Some(listening) = self.listening_mut() {
+            (listening.told, listening.word) = (None, None);
         }
     }
 
@@ -216,6 +218,12 @@ impl Election {
 
     /// Rules 6 to 9.
     fn fill_vacancy(&mut self, now: Time) {
+        if let Some(late) = self.late_at.filter(|late| now - *late < self.params.interval / 2) {
+            // Rule 1: this node's own lateness is not a peer's death. What was sent to it meanwhile
+            // may be lost; the question that goes out now is answered by then.
+            self.wake_at(late + self.params.interval / 2);
+            return;
+        }
         self.note_evidence(now);
         let Some(listening) = self.listening() else { return };
         let vacancy = self.vacancy(now, listening);

@@ -81,6 +81,8 @@ pub struct Election {
     base: Base,
     had_held_or_sent: bool,
     hold_down: HoldDown,
+    /// When this node last woke late, by more than it can tell from a peer's silence.
+    late_at: Option<Time>,
     intent: Intent,
     /// Issue the intent though it is the same one: a loss was judged (rule 13).
     reissue: bool,
@@ -128,6 +130,7 @@ impl Election {
             base: kept.base,
             had_held_or_sent: kept.had_held_or_sent,
             hold_down: HoldDown::default(),
+            late_at: None,
             intent: Intent::Yield,
             reissue: true,
             commands: VecDeque::with_capacity(COMMANDS),
@@ -167,6 +170,7 @@ impl Election {
                     self.commands.push_back(command);
                 }
             }
+            Input::Late => self.late_at = Some(now),
             Input::Gap { length } => self.gap(now, length),
             Input::BrainStale => self.leave(now, Reason::BrainStale),
             Input::Drained => self.evaluate(now),
@@ -605,7 +609,8 @@ impl Election {
         self.may_be_master() && !matches!(self.state, State::Init(_) | State::Left(_))
     }
 
-    /// Nothing known stands against a claim from here; proved lately; not held down (rule 14).
+    /// Nothing known stands against a claim from here; proved lately; not held down (rule 14). What could
+    /// not claim, because it does not reach the API, would only be offered to and offer back.
     fn ready(&self, now: Time) -> bool {
         let proved = self.claim.proof.is_some_and(|at| now - at <= self.params.readiness_interval * DEAD_INTERVALS);
         proved && self.reach && self.claim.obstacle.is_none() && self.hold_down.until.is_none_or(|until| now >= until)

@@ -17,9 +17,6 @@ pub(super) const BOOT_GRACE: Duration = Duration::from_secs(20);
 /// A host that came up less than this before the agent listened counts as booting (rule 7).
 pub(super) const BOOTING: Duration = Duration::from_secs(60);
 
-/// Rule 8: the first chance of a deposed node; each further one waits twice as long.
-pub(super) const CHANCE: Duration = Duration::from_secs(60);
-
 /// What a member that holds the address is to this node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {

@@ -28,12 +28,11 @@ use crate::proto::claim::event::{Base, ClaimState};
 use crate::proto::ids::{BootId, DropletId, GroupId, NodeId, Priority, Seq, Term};
 use crate::proto::time::Duration;
 
+pub use super::MAX_DATAGRAM;
+
 mod wire;
 
 use wire::{Reader, Writer};
-
-/// The longest datagram in bytes, tag included: it passes every VPC and tunnel unfragmented.
-pub const MAX_DATAGRAM: usize = 1200;
 
 /// The version of the format that this build speaks.
 pub const VERSION: u8 = 1;

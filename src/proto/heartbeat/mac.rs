@@ -17,7 +17,7 @@ use std::net::Ipv4Addr;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use super::codec::MAX_DATAGRAM;
+use super::MAX_DATAGRAM;
 
 /// Bytes of the tag at the end of every datagram.
 pub const TAG_LENGTH: usize = 16;

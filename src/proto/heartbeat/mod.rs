@@ -18,6 +18,9 @@ use crate::proto::claim::event::{Base, ClaimState};
 use crate::proto::ids::{BootId, GroupId, NodeId, Priority, Seq, Term};
 use crate::proto::time::Duration;
 
+/// The longest datagram in bytes, tag included: it passes every VPC and tunnel unfragmented.
+pub const MAX_DATAGRAM: usize = 1200;
+
 /// What every datagram says of its sender, whatever groups it is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {

@@ -3,6 +3,8 @@
 use std::net::Ipv4Addr;
 
 use super::*;
+use crate::proto::claim::event::ClaimState;
+use crate::proto::ids::{Priority, Term};
 
 /// 2026-07-14 12:00:00, the moment of every sample.
 pub(crate) const NOW: Stamp = Stamp::from_unix_millis(1_784_030_400_000);

@@ -3,7 +3,10 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::samples::{self, NOW};
+use std::time::{Duration, UNIX_EPOCH};
+
 use super::*;
+use crate::proto::ids::DropletId;
 
 /// `groups[].claims[].state` and its like, for every leaf.
 fn paths(value: &Value, path: &str, found: &mut BTreeSet<String>) {

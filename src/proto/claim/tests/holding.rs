@@ -59,6 +59,8 @@ fn an_unassign_by_hand_is_reported_and_claimed_again() {
     let lost = |report: &ClaimReport| report.state == ClaimState::Lost;
     let nobody = |report: &ClaimReport| report.look.is_some_and(|look| look.holder == Holder::Nobody);
     assert!(w.reports.iter().any(|(at, report)| *at > start && lost(report) && nobody(report)));
+    let told: Vec<_> = w.milestones.iter().filter(|(at, _)| *at > start).map(|(_, step)| *step).collect();
+    assert_eq!(told, [Milestone::AssignSent, Milestone::ActionCompleted, Milestone::Verified]);
 }
 
 #[test]
@@ -155,7 +157,7 @@ fn a_refused_token_while_held_is_an_obstacle_and_nothing_else() {
     let start = w.now;
     w.run(HOUR);
     assert_eq!((w.state(), w.report().obstacle.as_deref()), (ClaimState::Held, Some("Never")));
-    assert!(w.count(start, is_request) <= 12);
+    assert!(w.count(start, is_request) <= 15);
 }
 
 #[test]

@@ -16,12 +16,16 @@ fn at_rest_one_read_each_readiness_interval_beginning_at_once() {
 }
 
 #[test]
-fn a_late_or_failing_proof_is_not_repeated_before_its_time() {
+fn a_failing_proof_is_repeated_after_30_s_doubling_to_the_interval() {
     for fault in [Fault::Lost, Fault::Fail(FailureClass::Again), Fault::Fail(FailureClass::Never)] {
         let mut w = World::new(OLD);
         w.fault(HOUR, Call::Look, fault);
-        w.run(secs(299));
+        w.run(secs(29));
         assert_eq!(w.calls.len(), 1);
+        w.run(HOUR - secs(29));
+        let last: Vec<_> = w.calls.iter().rev().take(2).map(|(at, _)| *at).collect();
+        assert!((10..=15).contains(&w.calls.len()), "{}", w.calls.len());
+        assert!(last[0] - last[1] >= w.params.readiness_interval);
         assert!(w.report().obstacle.is_some() && w.report().proof.is_none());
     }
 }

@@ -435,7 +435,7 @@ fn rule_13_a_holder_whose_datagrams_nobody_can_read_deposes_and_is_not_robbed_wh
     bench.look(Holder::Member(address(THIRD)));
     assert_eq!(bench.reason(), Reason::Deposed { by: DeposedBy::Member(address(THIRD)) });
     bench.claim(|report| report.state = ClaimState::Idle);
-    let end = bench.now + rules::CHANCE * 2;
+    let end = bench.now + evidence::CHANCE * 2;
     while bench.now < end {
         bench.input(Input::WrongKey { peer: address(THIRD) });
         bench.pass(INTERVAL);

@@ -102,9 +102,9 @@ fn rule_8_a_deposed_node_waits_for_its_chance_and_twice_as_long_after_it() {
     assert_eq!((bench.state(), bench.reason()), (NodeState::Backup, Reason::Deposed { by }));
     let deposed = bench.now;
     bench.claim(|report| report.state = ClaimState::Idle);
-    bench.pass(rules::CHANCE * 2);
+    bench.pass(evidence::CHANCE * 2);
     let taken = bench.transitions.last().unwrap();
-    assert_eq!((&taken.reason, taken.at), (&Reason::Chance { by }, deposed + rules::CHANCE));
+    assert_eq!((&taken.reason, taken.at), (&Reason::Chance { by }, deposed + evidence::CHANCE));
     assert!(bench.election.base.contains(address(PEER)));
     bench.claim(|report| {
         report.state = ClaimState::Lost;
@@ -113,8 +113,8 @@ fn rule_8_a_deposed_node_waits_for_its_chance_and_twice_as_long_after_it() {
     bench.look(Holder::Member(address(PEER)));
     let again = bench.now;
     bench.claim(|report| *report = ClaimReport { proof: report.proof, ..ClaimReport::default() });
-    bench.pass(rules::CHANCE * 4);
-    assert_eq!(bench.transitions.last().unwrap().at, again + rules::CHANCE * 2);
+    bench.pass(evidence::CHANCE * 4);
+    assert_eq!(bench.transitions.last().unwrap().at, again + evidence::CHANCE * 2);
 }
 
 #[test]
@@ -172,9 +172,9 @@ fn rule_8_chances_double_though_the_address_was_held_in_between() {
     };
     for doublings in 0..3 {
         let deposed = depose(&mut bench);
-        bench.pass(rules::CHANCE * 10);
+        bench.pass(evidence::CHANCE * 10);
         let taken = bench.transitions.last().unwrap();
-        assert_eq!((&taken.reason, taken.at), (&Reason::Chance { by }, deposed + rules::CHANCE * (1 << doublings)));
+        assert_eq!((&taken.reason, taken.at), (&Reason::Chance { by }, deposed + evidence::CHANCE * (1 << doublings)));
         bench.hold();
         assert_eq!(bench.election.view(bench.now).deposed, None, "it is here");
         bench.pass(Duration::from_secs(1));
@@ -194,7 +194,7 @@ fn rule_8_a_peers_word_keeps_back_until_its_chance_and_not_against_the_truth() {
     let deposed_by = Some(DeposedBy::Member(address(77)));
     let sick = GroupReport { deposed_by, candidate: false, ..report(NodeState::Fault) };
     let mut bench = Bench::backup();
-    bench.pass_hearing(rules::CHANCE, THIRD, sick);
+    bench.pass_hearing(evidence::CHANCE, THIRD, sick);
     assert_eq!(bench.state(), NodeState::Backup);
     bench.pass_hearing(DEAD * 2, THIRD, sick);
     assert_eq!(bench.reason(), Reason::Chance { by: DeposedBy::Member(address(77)) });

@@ -1,0 +1,125 @@
+//! What this agent knows, in one place: who it is, its groups and peers, what people
+//! asked for. The brain keeps it up to date, the snapshot is made of it.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::acts::Acts;
+use super::bulletin::Bulletin;
+use super::store::{Known, Store};
+use super::timeline::Timeline;
+use crate::checks::{CheckSettings, Running};
+use crate::cloud::discover::Directory;
+use crate::cloud::reach::Reach;
+use crate::config::types::{Group as GroupSettings, OnStop};
+use crate::proto::claim::event::{ClaimReport, Intent};
+use crate::proto::health::Health;
+use crate::proto::ids::{DropletId, GroupName, NodeName, Priority};
+use crate::proto::time::Time;
+use crate::sys::log::Log;
+use crate::view::history::History;
+use crate::view::status::Stamp;
+
+/// Who this node is.
+#[derive(Debug)]
+pub(super) struct Identity {
+    pub(super) name: NodeName,
+    pub(super) address: Ipv4Addr,
+    pub(super) file: String,
+    pub(super) config_hash: u32,
+    pub(super) interval: Duration,
+    pub(super) on_stop: OnStop,
+    pub(super) started: Stamp,
+    pub(super) began: Time,
+}
+
+/// One group's parts and what is known of it.
+#[derive(Debug)]
+pub(super) struct GroupPart {
+    pub(super) name: GroupName,
+    pub(super) address: Ipv4Addr,
+    pub(super) settings: u32,
+    pub(super) priority: Priority,
+    pub(super) health: Health,
+    pub(super) checks: Vec<CheckSettings>,
+    pub(super) claim: ClaimReport,
+    pub(super) timeline: Option<Timeline>,
+    pub(super) intents: watch::Sender<Intent>,
+    pub(super) directory: watch::Sender<Directory>,
+    _running: Vec<Running>,
+}
+
+impl GroupPart {
+    pub(super) fn new(
+        settings: &GroupSettings,
+        priority: Priority,
+        health: Health,
+        checks: Vec<CheckSettings>,
+        running: Vec<Running>,
+        intents: watch::Sender<Intent>,
+        directory: watch::Sender<Directory>,
+    ) -> Self {
+        Self {
+            name: settings.name.clone(),
+            address: settings.claim.address(),
+            settings: settings.settings_hash(),
+            priority,
+            health,
+            checks,
+            claim: ClaimReport::default(),
+            timeline: None,
+            intents,
+            directory,
+            _running: running,
+        }
+    }
+}
+
+/// One peer and its newest bulletin.
+#[derive(Debug)]
+pub(super) struct PeerPart {
+    pub(super) address: Ipv4Addr,
+    pub(super) bulletin: Option<Bulletin>,
+    /// Its key or its name was found wrong; said once until it is right again.
+    pub(super) complaint: Option<&'static str>,
+}
+
+impl PeerPart {
+    pub(super) fn new(address: Ipv4Addr) -> Self {
+        Self { address, bulletin: None, complaint: None }
+    }
+}
+
+/// All of it.
+#[derive(Debug)]
+pub(super) struct Knowledge {
+    pub(super) identity: Identity,
+    pub(super) droplet: Option<DropletId>,
+    /// How the heart is scheduled, in one line.
+    pub(super) scheduling: String,
+    /// In the order of the heart's groups.
+    pub(super) groups: Vec<GroupPart>,
+    /// In the order of the heart's peers.
+    pub(super) peers: Vec<PeerPart>,
+    pub(super) known: Known,
+    pub(super) acts: Acts,
+    pub(super) store: Store,
+    pub(super) history: Arc<History>,
+    pub(super) log: Log,
+    pub(super) reach: Reach,
+}
+
+impl Knowledge {
+    /// What a node is called: its name once it said so, else its address.
+    pub(super) fn name_of(&self, address: Ipv4Addr) -> NodeName {
+        if address == self.identity.address {
+            return self.identity.name.clone();
+        }
+        let known = self.known.members.get(&address).and_then(|member| member.name.clone());
+        // An address is a name: digits and dots.
+        known.or_else(|| NodeName::new(&address.to_string()).ok()).unwrap_or_else(|| self.identity.name.clone())
+    }
+}
