@@ -8,6 +8,7 @@ use super::event::{Reason, Refusal};
 use super::listening::SETTLED;
 use super::peer::{self, Peer, is_candidate, offers_to, precedence};
 use super::state::{Following, Mastership, OpenOffer, State, Wish};
+use crate::proto::claim::STALE_READ;
 use crate::proto::claim::event::{ClaimState, Holder, Look, Source};
 use crate::proto::heartbeat::{DeposedBy, GroupReport, HandOver, Offer};
 use crate::proto::ids::{Priority, Term};
@@ -173,6 +174,9 @@ impl Election {
             _ if self.claim.sent => None,
             // An answer from before the loss says nothing about it.
             (ClaimState::Lost, Holder::Mine) => None,
+            // A takeover that followed the truth wrote nothing; for S, what contradicts it may be the stale
+            // read (rule 12). The claim is lost meanwhile, so nobody believes anything false.
+            (ClaimState::Lost, _) if look.begun < master.began + STALE_READ => None,
             _ => Some(look),
         }
     }

@@ -6,6 +6,7 @@ mod taking_over;
 
 use super::event::Heard;
 use super::*;
+use crate::proto::claim::STALE_READ;
 use crate::proto::heartbeat::{HandOver, Offer};
 use crate::proto::ids::GroupId;
 
@@ -192,6 +193,8 @@ impl Bench {
         bench.look(Holder::Mine);
         bench.pass(DEAD);
         assert_eq!((bench.state(), bench.reason()), (NodeState::Master, Reason::Resume));
+        // What contradicts the takeover is no stale read any more (rule 12).
+        bench.pass(STALE_READ);
         bench.hold();
         bench.hear(report(NodeState::Backup));
         bench

@@ -394,6 +394,8 @@ fn rule_12_a_loss_uses_up_the_base() {
     let mut bench = claiming();
     assert!(bench.election.base.contains(address(PEER)));
     // It landed, was not verified, and is found at the old holder after S.
+    bench.pass(STALE_READ);
+    bench.hear(report(NodeState::Backup));
     bench.claim(|report| report.state = ClaimState::Lost);
     bench.look(Holder::Member(address(PEER)));
     assert!(!bench.election.base.contains(address(PEER)));
@@ -474,4 +476,18 @@ fn a_foreign_base_ends_with_the_mastership_that_it_was_given_to() {
     bench.look(Holder::Member(address(77)));
     assert_eq!(bench.reason(), Reason::Deposed { by: DeposedBy::Member(address(77)) });
     assert_eq!(bench.election.memory().base.foreign, None);
+}
+
+#[test]
+fn rule_12_what_contradicts_a_takeover_by_the_truth_is_a_stale_read_for_s() {
+    let mut bench = claiming();
+    bench.hold();
+    bench.pass(Duration::from_secs(1));
+    bench.hear(report(NodeState::Backup));
+    bench.claim(|report| report.state = ClaimState::Lost);
+    bench.look(Holder::Member(address(PEER)));
+    assert_eq!((bench.state(), offered(&bench)), (NodeState::Master, None));
+    bench.pass_hearing(STALE_READ, PEER, report(NodeState::Backup));
+    bench.look(Holder::Member(address(PEER)));
+    assert_eq!(offered(&bench), Some((address(PEER), HandOver::FollowTruth)));
 }
