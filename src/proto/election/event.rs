@@ -249,6 +249,9 @@ pub struct Memory {
     pub had_held_or_sent: bool,
     /// An operator drained the node.
     pub drained: bool,
+    /// The mastership is by an operator's `failover` (rule 11): a restart is no fault.
+    #[serde(default)]
+    pub protected: bool,
 }
 
 /// What `status` shows of an election; times are the core's.
