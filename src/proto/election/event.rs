@@ -95,6 +95,9 @@ pub enum Refusal {
     /// Nobody could take over.
     #[error("no ready candidate is heard")]
     Nobody,
+    /// Too many commands came before the rules were evaluated once.
+    #[error("too many commands at once")]
+    Busy,
     /// The look does not say that this droplet holds the address.
     #[error("droplet {0} does not hold the address")]
     NotTheHolder(DropletId),

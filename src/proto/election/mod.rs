@@ -94,8 +94,7 @@ pub struct Election {
     outputs: VecDeque<Output>,
 }
 
-/// Commands that wait for the next evaluation; more than these are refused as
-/// if they had not been understood, which cannot happen from one control socket.
+/// Commands that wait for the next evaluation; further ones are refused.
 const COMMANDS: usize = 16;
 
 impl Election {
@@ -168,6 +167,8 @@ impl Election {
             Input::Command(command) => {
                 if self.commands.len() < COMMANDS {
                     self.commands.push_back(command);
+                } else {
+                    self.outputs.push_back(Output::Answer { command, result: Err(Refusal::Busy) });
                 }
             }
             Input::Late => self.late_at = Some(now),
