@@ -1,14 +1,15 @@
-//! The election: one for each group, the rules of design section 5 in code.
+//! The election: one for each group, the rules of `docs/design.md` in code.
 //!
 //! News is recorded as it comes; [`Input::Drained`] evaluates the rules once, when
 //! all of it was read. Each rule is named where it is applied:
 //!
 //! | rules | where |
 //! | --- | --- |
-//! | 1 gap, 2 echo, 3 follow, 4 ask | here, `evidence` |
+//! | 1 gap, 2 echo, 3 follow, 4 ask | here, `evidence`, `listening` |
 //! | 5 hand over, 10 duel, 11 preempt, 12 to 14 claims | `mastership`, its requests in `listening` |
-//! | 6 to 9 take over | `rules`, with ranks from `rank` |
+//! | 6 to 9 take over | `rules`, with ranks from `rank` and what `truth` keeps |
 
+mod command;
 pub mod event;
 mod evidence;
 mod listening;
@@ -17,13 +18,14 @@ mod peer;
 mod rank;
 mod rules;
 mod state;
+mod truth;
 
 use std::collections::VecDeque;
 use std::net::Ipv4Addr;
 
-use crate::proto::claim::event::{Base, ClaimReport, ClaimState, Hold, Holder, Intent, Look, Source};
+use crate::proto::claim::event::{Base, ClaimReport, ClaimState, Hold, Holder, Intent};
 use crate::proto::heartbeat::{DeposedBy, Follows, GroupReport, Leaving, NodeState, Readiness};
-use crate::proto::ids::{DropletId, Priority, Rank, Term};
+use crate::proto::ids::{Priority, Rank, Term};
 use crate::proto::time::{Duration, Time};
 
 use event::{
@@ -72,6 +74,11 @@ pub struct Election {
     claim: ClaimReport,
     peers: Vec<Peer>,
     deposed: Option<Deposition>,
+    /// Rule 8's n: the chances in which an assign was sent. An own `Held` does not reset it:
+    /// two nodes that do not hear each other would take the address from each other for ever.
+    chances: u32,
+    /// The present mastership is by an operator's `failover`: not preempted (rule 11).
+    protected: bool,
     /// The last known holder and what else a claim from here may replace.
     base: Base,
     had_held_or_sent: bool,
@@ -89,8 +96,7 @@ pub struct Election {
     outputs: VecDeque<Output>,
 }
 
-/// Commands that wait for the next evaluation; more than these are refused as
-/// if they had not been understood, which cannot happen from one control socket.
+/// Commands that wait for the next evaluation; further ones are refused.
 const COMMANDS: usize = 16;
 
 impl Election {
@@ -120,6 +126,8 @@ impl Election {
             claim: ClaimReport::default(),
             peers: peers.iter().map(|address| Peer::new(*address)).collect(),
             deposed: kept.deposed.map(|(by, chances)| Deposition { by, since: now, chances }),
+            chances: kept.deposed.map_or(0, |(_, chances)| chances),
+            protected: kept.protected,
             base: kept.base,
             had_held_or_sent: kept.had_held_or_sent,
             hold_down: HoldDown::default(),
@@ -156,11 +164,13 @@ impl Election {
                 }
             }
             Input::Candidacy(candidacy) => self.candidacy = candidacy,
-            Input::Claim(report) => self.claim = report,
+            Input::Claim(report) => self.take_claim(report),
             Input::Reach { reachable } => self.reach = reachable,
             Input::Command(command) => {
                 if self.commands.len() < COMMANDS {
                     self.commands.push_back(command);
+                } else {
+                    self.outputs.push_back(Output::Answer { command, result: Err(Refusal::Busy) });
                 }
             }
             Input::Late => self.late_at = Some(now),
@@ -217,6 +227,7 @@ impl Election {
             base: self.base,
             had_held_or_sent: self.had_held_or_sent,
             drained: self.drained,
+            protected: self.protected,
         }
     }
 
@@ -343,11 +354,11 @@ impl Election {
     /// A peer that goes unheard changes ranks, offers and depositions without any news.
     fn wake_for_silences(&mut self, now: Time) {
         let dead = self.dead();
-        let ends = self.peers.iter().filter_map(|peer| {
-            let end = peer.heard_at()?.max(peer.wrong_key_at.unwrap_or(Time::ORIGIN)) + dead;
-            (end > now).then_some(end)
+        let last = self.peers.iter().flat_map(|peer| {
+            let told = peer.echoed(now, dead).and_then(|report| peer.point(Some(report.follows?.heard_ago)));
+            [peer.heard_at(), peer.wrong_key_at, told]
         });
-        if let Some(end) = ends.min() {
+        if let Some(end) = last.flatten().map(|at| at + dead).filter(|end| *end > now).min() {
             self.wake_at(end);
         }
     }
@@ -392,10 +403,13 @@ impl Election {
     fn take_over(&mut self, now: Time, reason: Reason, base: Base, protected: bool) {
         self.term = self.term.next();
         self.base = base;
+        self.protected = protected;
+        // What the reconciler said of an earlier hold says nothing of this one. What it sent is still under way.
+        self.claim.state = ClaimState::Idle;
+        (self.claim.verified, self.claim.failing_since, self.claim.ever_sent) = (None, None, false);
         let mastership = Mastership {
             term: self.term,
             began: now,
-            protected,
             held_since: None,
             lost_since: None,
             offer: None,
@@ -408,6 +422,9 @@ impl Election {
     /// No master any more, or not yet one: `Backup` or, where no candidate, `Fault`.
     fn step_down(&mut self, now: Time, follows: Option<Following>, reason: Reason) {
         let listening = Listening::new(now, follows);
+        self.protected = false;
+        // An operator's word counts for the mastership that it was said to.
+        self.base.foreign = None;
         let state = if self.may_be_master() { State::Backup(listening) } else { State::Fault(listening) };
         self.enter(now, state, reason);
     }
@@ -418,6 +435,7 @@ impl Election {
             return;
         }
         let millis = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
+        self.protected = false;
         self.enter(now, State::Init(Init { began: now }), Reason::Gap { millis });
         self.settle(now);
         self.wake = Some(now);
@@ -437,6 +455,7 @@ impl Election {
             Reason::Stopping { .. } => Reason::Stopping { successor },
             other => other,
         };
+        self.protected = false;
         self.enter(now, State::Left(Left { leaving: Leaving { successor } }), reason);
         self.settle(now);
     }
@@ -455,83 +474,11 @@ impl Election {
             Some(master) => {
                 self.step_down(now, Some(self.following(master)), Reason::Listened { master: Some(master) })
             }
-            None if here && self.may_be_master() => self.take_over(now, Reason::Resume, Base::default(), false),
+            None if here && self.may_be_master() => {
+                self.take_over(now, Reason::Resume, Base::default(), self.protected);
+            }
             None => self.step_down(now, None, Reason::Listened { master: None }),
         }
-    }
-
-    // --- what is known ----------------------------------------------------------------------
-
-    /// The last known holder is what a claim may replace (end of rule 9).
-    fn note_truth(&mut self, now: Time) {
-        let dead = self.dead();
-        let held_by = self.peers.iter().find(|peer| {
-            peer.echoed(now, dead).is_some_and(|report| peer::is_master(report) && report.claim == ClaimState::Held)
-        });
-        let held_by = held_by.map(|peer| peer.address);
-        let look = self.claim.look;
-        match &mut self.state {
-            State::Master(master) => match self.claim.state {
-                ClaimState::Held => {
-                    // Verified in this mastership: nobody else is to be replaced any more.
-                    master.held_since.get_or_insert(now);
-                    master.lost_since = None;
-                    self.base = Base::default();
-                    self.had_held_or_sent = true;
-                    self.hold_down = HoldDown::default();
-                }
-                ClaimState::Lost => {
-                    master.held_since = None;
-                    master.lost_since.get_or_insert(now);
-                }
-                ClaimState::Idle | ClaimState::Claiming | ClaimState::Failing => {
-                    master.held_since = None;
-                    master.lost_since = None;
-                    self.had_held_or_sent |= self.claim.ever_sent;
-                }
-            },
-            State::Init(_) | State::Backup(_) | State::Fault(_) | State::Left(_) => {
-                if let Some(holder) = held_by {
-                    self.base = [holder].into_iter().collect();
-                    self.had_held_or_sent = false;
-                } else if let Some(Look { holder: Holder::Member(holder), source: Source::Api, begun, .. }) = look
-                    && begun >= self.since
-                {
-                    self.base = [holder].into_iter().collect();
-                }
-            }
-        }
-    }
-
-    /// Rule 8: only news of the one that deposed this node ends it.
-    fn note_deposition(&mut self, now: Time) {
-        let dead = self.dead();
-        let verified = self.peers.iter().any(|peer| {
-            peer.echoed(now, dead).is_some_and(|report| peer::is_master(report) && report.claim == ClaimState::Held)
-        });
-        let Some(deposed) = self.deposed else { return };
-        let heard = deposed.member().and_then(|member| self.peer(member)).is_some_and(|peer| {
-            peer.heard(now, dead).is_some() && peer.heard_at().is_some_and(|at| at > deposed.since)
-        });
-        let elsewhere = self.claim.look.is_some_and(|look| {
-            let names_another = match (look.holder, deposed.by) {
-                (Holder::Unknown, _) => false,
-                (Holder::Member(holder), DeposedBy::Member(by)) => holder != by,
-                (Holder::Mine | Holder::Member(_) | Holder::Nobody | Holder::Foreign(_), _) => true,
-            };
-            // Metadata lags: only what was asked after the last move seen is news of it.
-            names_another && look.begun > deposed.since && (look.source == Source::Api || look.settled)
-        });
-        if heard || elsewhere || verified {
-            self.deposed = None;
-        }
-    }
-
-    /// Somebody whom this node does not hear has the address (rules 8, 12, 13).
-    fn depose(&mut self, now: Time, by: DeposedBy) {
-        let chances = self.deposed.filter(|deposed| deposed.by == by).map_or(0, |deposed| deposed.chances);
-        let used = u32::from(matches!(self.reason, Some(Reason::Chance { .. })) && self.claim.ever_sent);
-        self.deposed = Some(Deposition { by, since: now, chances: chances + used });
     }
 
     // --- small questions --------------------------------------------------------------------
@@ -577,10 +524,11 @@ impl Election {
         self.may_be_master() && !matches!(self.state, State::Init(_) | State::Left(_))
     }
 
-    /// Nothing known stands against a claim from here; proved lately; not held down (rule 14).
+    /// Nothing known stands against a claim from here; proved lately; not held down (rule 14). What could
+    /// not claim, because it does not reach the API, would only be offered to and offer back.
     fn ready(&self, now: Time) -> bool {
         let proved = self.claim.proof.is_some_and(|at| now - at <= self.params.readiness_interval * DEAD_INTERVALS);
-        proved && self.claim.obstacle.is_none() && self.hold_down.until.is_none_or(|until| now >= until)
+        proved && self.reach && self.claim.obstacle.is_none() && self.hold_down.until.is_none_or(|until| now >= until)
     }
 
     fn following(&self, master: Ipv4Addr) -> Following {
@@ -614,41 +562,6 @@ impl Election {
             Some(Contender { address: peer.address, priority: report.priority })
         });
         rank::rank(me, holder, others)
-    }
-
-    fn command(&mut self, now: Time, command: Command) -> Result<(), Refusal> {
-        match command {
-            Command::Drain => self.drained = true,
-            Command::Resume => {
-                self.drained = false;
-                if let State::Master(master) = &mut self.state {
-                    master.protected = false;
-                }
-            }
-            Command::Failover { to } => return self.order(now, to),
-            Command::Take { droplet } => return self.take(now, droplet),
-            Command::Resign => {
-                let successor = self.successor(now);
-                self.leave(now, Reason::Stopping { successor });
-            }
-        }
-        Ok(())
-    }
-
-    /// `failover --take`: this foreign droplet becomes the base (rule 12).
-    fn take(&mut self, now: Time, droplet: DropletId) -> Result<(), Refusal> {
-        if self.claim.look.is_none_or(|look| look.holder != Holder::Foreign(droplet)) {
-            return Err(Refusal::NotTheHolder(droplet));
-        }
-        let base = Base::of_foreign(droplet);
-        match &self.state {
-            State::Master(_) => self.base = base,
-            State::Backup(_) if self.master_heard(now).is_none() => {
-                self.take_over(now, Reason::Taken { droplet }, base, true);
-            }
-            State::Init(_) | State::Backup(_) | State::Fault(_) | State::Left(_) => return Err(Refusal::NotMaster),
-        }
-        Ok(())
     }
 
     fn master_heard(&self, now: Time) -> Option<Ipv4Addr> {
