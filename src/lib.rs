@@ -13,14 +13,14 @@
 //! * [`sys`]: clocks, scheduling, processes, logs; the only home of `unsafe`.
 //! * [`agent`]: wires them together.
 
-pub mod agent;
-pub mod checks;
-pub mod claims;
+mod agent;
+mod checks;
+mod claims;
 pub mod cli;
-pub mod cloud;
-pub mod config;
-pub mod control;
-pub mod heart;
+mod cloud;
+mod config;
+mod control;
+mod heart;
 pub mod proto;
 pub mod sys;
-pub mod view;
+mod view;

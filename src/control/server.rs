@@ -60,8 +60,6 @@ impl Limits {
 /// Who asks, by the kernel's word.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    /// The user id.
-    pub uid: u32,
     /// The user's name, or "uid 1000"; what an act keeps as its author.
     pub user: String,
     progress: mpsc::Sender<String>,
@@ -69,10 +67,9 @@ pub struct Caller {
 
 impl Caller {
     /// A caller, and where its progress lines come out.
-    #[must_use]
-    pub fn new(uid: u32, user: &str) -> (Self, mpsc::Receiver<String>) {
+    fn new(user: String) -> (Self, mpsc::Receiver<String>) {
         let (progress, lines) = mpsc::channel(PROGRESS);
-        (Self { uid, user: user.to_owned(), progress }, lines)
+        (Self { user, progress }, lines)
     }
 
     /// Tells the caller what it waits for. Dropped if it does not listen.
@@ -261,7 +258,7 @@ async fn connection<H: Handler>(stream: UnixStream, handler: Arc<H>, waiters: Ar
     } else {
         None
     };
-    let (caller, mut progress) = Caller::new(uid, &user(uid, envelope.sudo_user.as_deref()));
+    let (caller, mut progress) = Caller::new(user(uid, envelope.sudo_user.as_deref()));
     let within = request.patience() + limits.answer;
     let only_waits = matches!(request, Request::Wait { .. });
     let mut work = std::pin::pin!(timeout(within, handler.handle(request, caller)));

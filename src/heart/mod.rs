@@ -16,7 +16,6 @@ use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::mpsc;
-use std::thread::JoinHandle;
 use std::time::SystemTime;
 
 use nix::poll::{PollFd, PollFlags, ppoll};
@@ -91,15 +90,6 @@ pub struct Heart {
     pub scheduling: Option<Scheduling>,
     /// The interface of the private address.
     pub interface: String,
-    thread: JoinHandle<()>,
-}
-
-impl Heart {
-    /// Whether the thread has ended.
-    #[must_use]
-    pub fn ended(&self) -> bool {
-        self.thread.is_finished()
-    }
 }
 
 /// Opens the sockets and starts the thread. To be called within the tokio runtime that reads [`News`].
@@ -116,14 +106,14 @@ pub fn start(plan: Plan) -> Result<Heart, StartError> {
     mark.stamp(clock::now());
     let (told, scheduling) = mpsc::sync_channel(1);
     let beating = Arc::clone(&mark);
-    let thread = std::thread::Builder::new().name("heart".to_owned()).stack_size(256 * 1024).spawn(move || {
+    std::thread::Builder::new().name("heart".to_owned()).stack_size(256 * 1024).spawn(move || {
         let scheduling = plan.realtime.then(rt::make_realtime);
         let _ = told.send(scheduling);
         let node = Node::new(clock::now(), plan.node, plan.keys, plan.memory);
         Beating::new(node, end, beating, plan.watchdog).run(&sockets);
     })?;
     let scheduling = scheduling.recv().unwrap_or_default();
-    Ok(Heart { sender, news, mark, scheduling, interface, thread })
+    Ok(Heart { sender, news, mark, scheduling, interface })
 }
 
 /// The thread's own.
