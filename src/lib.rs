@@ -18,7 +18,7 @@ mod checks;
 mod claims;
 pub mod cli;
 mod cloud;
-mod config;
+pub mod config;
 mod control;
 mod heart;
 pub mod proto;

@@ -28,6 +28,8 @@ use crate::sys::clock;
 use crate::sys::notify::Notifier;
 use crate::sys::rt::{self, Scheduling};
 
+#[cfg(test)]
+pub(crate) use handoff::channels;
 pub use handoff::{BrainMark, FromHeart, HeartStuck, HeartView, News, Sender, ToHeart};
 pub use interface::NoInterface;
 pub use udp::OpenError;
@@ -82,8 +84,6 @@ pub enum StartError {
 pub struct Heart {
     /// What to tell it.
     pub sender: Sender,
-    /// What it tells.
-    pub news: News,
     /// To be stamped by the agent whenever it comes round its loop.
     pub mark: Arc<BrainMark>,
     /// How it is scheduled; `None` where realtime was not asked for.
@@ -92,11 +92,11 @@ pub struct Heart {
     pub interface: String,
 }
 
-/// Opens the sockets and starts the thread. To be called within the tokio runtime that reads [`News`].
+/// Opens the sockets and starts the thread. What it tells comes out of [`News`].
 ///
 /// # Errors
 /// The address is not this host's, the port is taken, or the system gives no thread.
-pub fn start(plan: Plan) -> Result<Heart, StartError> {
+pub fn start(plan: Plan) -> Result<(Heart, News), StartError> {
     let interface = interface::of(plan.node.own)?;
     udp::check_free(plan.node.own, plan.port)?;
     let sockets = plan.node.peers.iter().map(|peer| PeerSocket::open(plan.node.own, *peer, plan.port));
@@ -113,7 +113,7 @@ pub fn start(plan: Plan) -> Result<Heart, StartError> {
         Beating::new(node, end, beating, plan.watchdog).run(&sockets);
     })?;
     let scheduling = scheduling.recv().unwrap_or_default();
-    Ok(Heart { sender, news, mark, scheduling, interface })
+    Ok((Heart { sender, mark, scheduling, interface }, news))
 }
 
 /// The thread's own.
