@@ -18,7 +18,7 @@ use super::types::{Action, ActionAnswer, Droplet, DropletAnswer, ErrorBody, Rese
 use crate::cloud::clean;
 use crate::cloud::dns::Resolver;
 use crate::cloud::http::{self, TlsError};
-use crate::cloud::warm::{KeepOn, Kept, Shelf, TakeFrom};
+use crate::cloud::warm::{Kept, Shelf, Use};
 use crate::config::secret::Secret;
 use crate::proto::claim::event::CloudActionId;
 use crate::proto::ids::DropletId;
@@ -127,9 +127,9 @@ impl Client {
         let connect_timeout = settings.timeout * 3 / 5;
         let builder = || http::builder(tls.clone(), settings.resolver.clone(), connect_timeout);
         let shelf = Shelf::default();
-        let working = builder().default_headers(headers.clone()).connector_layer(TakeFrom(shelf.clone()));
+        let working = builder().default_headers(headers.clone()).connector_layer(Use::Take(shelf.clone()));
         let fresh = builder().default_headers(headers).pool_max_idle_per_host(0);
-        let warming = builder().pool_max_idle_per_host(0).connector_layer(KeepOn(shelf.clone()));
+        let warming = builder().pool_max_idle_per_host(0).connector_layer(Use::Keep(shelf.clone()));
         Ok(Self {
             working: working.build().map_err(SettingsError::Http)?,
             fresh: fresh.build().map_err(SettingsError::Http)?,
