@@ -288,6 +288,7 @@ impl Brain {
             election::Refusal::Nobody => {
                 ("no ready candidate is heard".to_owned(), "haagent status shows what blocks a failover".to_owned())
             }
+            election::Refusal::Busy => ("too many commands came at once".to_owned(), "try it again".to_owned()),
             election::Refusal::NotTheHolder(_) => {
                 ("no foreign droplet holds the address".to_owned(), "haagent failover, without --take".to_owned())
             }

@@ -26,6 +26,10 @@ use crate::proto::time::{Duration, Time};
 /// counts as silent: a busy host is no failed service.
 pub const STALE_GRACE: Duration = Duration::from_secs(1);
 
+/// A deadline that is kept so much too late was missed because nothing ran here, and
+/// then no check could look either: its silence is counted anew.
+const OWN_LATENESS: Duration = Duration::from_millis(250);
+
 /// How often a check looks, and what its results mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pace {
@@ -177,6 +181,11 @@ impl Health {
 
     /// Takes one input. A sample of a check that is not in the list is ignored.
     pub fn handle(&mut self, now: Time, input: Input) {
+        if self.next_deadline().is_some_and(|deadline| now.since(deadline) > OWN_LATENESS) {
+            for check in &mut self.checks {
+                check.excused = now;
+            }
+        }
         if let Input::Sample { check, sample } = input
             && let Some(check) = self.checks.get_mut(check.0)
             && check.sample(sample)
@@ -236,6 +245,8 @@ struct Watched {
     name: Arc<str>,
     pace: Pace,
     began: Time,
+    /// The end of the last gap in this node's own time: nobody could look before.
+    excused: Time,
     condition: Condition,
     since: Time,
     last: Option<Sample>,
@@ -253,7 +264,7 @@ struct Row {
 
 impl Watched {
     fn new(now: Time, name: Arc<str>, pace: Pace) -> Self {
-        Self { name, pace, began: now, condition: Condition::Starting, since: now, last: None, row: None }
+        Self { name, pace, began: now, excused: now, condition: Condition::Starting, since: now, last: None, row: None }
     }
 
     /// Whether the condition changed.
@@ -307,7 +318,7 @@ impl Watched {
     /// When silence becomes a fault, if it is none already.
     fn deadline(&self) -> Option<Time> {
         let heard = self.last.as_ref().map_or(self.began, |sample| sample.at);
-        (self.condition != Condition::Stale).then(|| heard + self.pace.stale_after())
+        (self.condition != Condition::Stale).then(|| heard.max(self.excused) + self.pace.stale_after())
     }
 
     /// What the check adds to the priority now.
@@ -475,6 +486,18 @@ mod tests {
         assert!(!health.candidacy().healthy);
         feed(&mut health, 0, Verdict::Ok, at(11_000));
         assert!(health.candidacy().healthy);
+    }
+
+    #[test]
+    fn this_nodes_own_gap_is_no_silence_of_its_checks() {
+        let mut health = health(&[pace(2, 2)]);
+        feed(&mut health, 0, Verdict::Ok, at(1_000));
+        health.handle(at(13_000), Input::Timer);
+        assert!(health.candidacy().healthy, "nobody could look");
+        let deadline = health.next_deadline().unwrap();
+        assert_eq!(deadline, at(13_000) + pace(2, 2).stale_after());
+        health.handle(deadline, Input::Timer);
+        assert!(!health.candidacy().healthy, "now somebody could");
     }
 
     #[test]

@@ -236,8 +236,9 @@ pub struct Node {
     pending: VecDeque<Pending>,
     /// The last input; a longer gap than D is rule 1's.
     seen: Time,
-    /// The brain is dead and every group has said goodbye: nothing more is said from here on.
-    silent_from: Option<Time>,
+    /// The brain is dead: nothing is said after the third goodbye.
+    brain_stale: bool,
+    silent: bool,
     sent: u64,
     datagram: Box<[u8; MAX_DATAGRAM]>,
 }
@@ -277,7 +278,8 @@ impl Node {
             timers,
             pending: VecDeque::with_capacity(256),
             seen: now,
-            silent_from: None,
+            brain_stale: false,
+            silent: false,
             sent: 0,
             datagram: Box::new([0; MAX_DATAGRAM]),
             keys,
@@ -314,7 +316,8 @@ impl Node {
             Input::Resign => self.each_election(now, |_| event::Input::Command(Command::Resign)),
             Input::BrainStale => {
                 self.each_election(now, |_| event::Input::BrainStale);
-                self.silent_from = Some(now + THIRD);
+                self.brain_stale = true;
+                self.timers.set(timer::THIRD, now + THIRD);
             }
             Input::Drained => {
                 self.each_election(now, |_| event::Input::Drained);
@@ -367,8 +370,9 @@ impl Node {
                         continue;
                     }
                     event::Output::Ask { peer } => {
-                        let peer = self.index(peer);
-                        self.pending.extend(peer.map(|peer| Pending::Heartbeat { peer, ask: true, first: 0 }));
+                        if let Some(peer) = self.index(peer) {
+                            self.beat_to(peer, true);
+                        }
                         continue;
                     }
                 },
@@ -460,7 +464,7 @@ impl Node {
                 peer.counts.replayed += 1;
                 if answer {
                     // The peer proves itself with its answer, if it is the peer.
-                    self.pending.push_back(Pending::Heartbeat { peer: index, ask: true, first: 0 });
+                    self.beat_to(index, true);
                 }
                 return;
             }
@@ -471,14 +475,10 @@ impl Node {
         };
         peer.counts.accepted += 1;
         let answer = message.header.ask && peer.answered_at.is_none_or(|at| now - at >= self.params.interval / 10);
-        if answer || accepted.new_boot {
-            // A new run must hear its own echo soon: until then it may cause nothing.
+        // A new run must hear its own echo soon: until then it may cause nothing.
+        let answer = answer || accepted.new_boot;
+        if answer {
             peer.answered_at = Some(now);
-            self.pending.push_back(Pending::Heartbeat { peer: index, ask: false, first: 0 });
-        }
-        if accepted.new_boot {
-            self.bulletin.repeat();
-            self.pending.push_back(Pending::Persist);
         }
         for record in message.records() {
             match record {
@@ -497,7 +497,12 @@ impl Node {
                 Record::Group(_) | Record::Bulletin(_) | Record::Unknown { .. } => {}
             }
         }
+        if answer {
+            self.beat_to(index, false);
+        }
         if accepted.new_boot {
+            self.pending.push_back(Pending::Persist);
+            self.bulletin.repeat();
             self.plan_bulletin(now);
         }
     }
@@ -541,30 +546,40 @@ impl Node {
                     self.timers.set(timer::HEARTBEAT, if next > now { next } else { now + self.params.interval });
                     self.beat();
                 }
-                timer::SECOND | timer::THIRD => self.beat(),
+                timer::SECOND => self.beat(),
+                timer::THIRD => {
+                    self.beat();
+                    self.silent |= self.brain_stale;
+                }
                 _ => self.send_part(now),
             }
         }
     }
 
     fn beat(&mut self) {
-        if self.silent() {
-            return;
-        }
         for peer in (0..self.peers.len()).map(PeerIndex) {
-            self.pending.push_back(Pending::Heartbeat { peer, ask: false, first: 0 });
+            self.beat_to(peer, false);
         }
     }
 
-    fn silent(&self) -> bool {
-        self.silent_from.is_some_and(|from| self.seen > from)
+    fn beat_to(&mut self, peer: PeerIndex, ask: bool) {
+        if !self.silent {
+            self.pending.push_back(Pending::Heartbeat { peer, ask, first: 0 });
+        }
     }
 
-    /// Something that peers must know at once.
+    /// Something that peers must know at once. What is about to leave anyway says it already:
+    /// several groups that change together make one datagram.
     fn advertise(&mut self) {
         self.timers.set(timer::SECOND, self.seen + SECOND);
         self.timers.set(timer::THIRD, self.seen + THIRD);
-        self.beat();
+        for peer in (0..self.peers.len()).map(PeerIndex) {
+            let leaves =
+                |waiting: &Pending| matches!(waiting, Pending::Heartbeat { peer: to, first: 0, .. } if *to == peer);
+            if !self.pending.iter().any(leaves) {
+                self.beat_to(peer, false);
+            }
+        }
     }
 
     fn plan_bulletin(&mut self, earliest: Time) {
@@ -574,7 +589,10 @@ impl Node {
     }
 
     fn send_part(&mut self, now: Time) {
-        if self.silent() || self.bulletin.part(now).is_none() {
+        if self.silent {
+            return;
+        }
+        if self.bulletin.part(now).is_none() {
             self.plan_bulletin(now + PART_GAP);
             return;
         }
@@ -609,3 +627,6 @@ impl Node {
         Some(encoder.seal(&self.keys, Route { from: self.params.own, to: peer.address }).len())
     }
 }
+
+#[cfg(test)]
+mod tests;

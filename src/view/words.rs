@@ -99,15 +99,18 @@ pub fn evidence(why: &Reason, evidence: &Evidence, at: Time, name: impl Fn(Ipv4A
     if evidence.port_unreachable {
         text.push_str("; its host answers that no agent listens");
     }
-    if let Some(look) = &evidence.look {
+    if let Some(look) = evidence.look.as_ref().filter(|_| truth_counts(why)) {
         let who = match look.source {
             Source::Api => "the API",
             Source::Metadata => "the metadata service",
         };
-        let what = held_by(look.holder, &name);
-        let _ = write!(text, "; {who} said {} before: {what}", age(at.since(look.begun)));
+        let ago = age(at.since(look.begun));
+        let _ = match told_by_sentence(why) {
+            true => write!(text, "; {who} said so {ago} before"),
+            false => write!(text, "; {who} said {ago} before: {}", held_by(look.holder, &name)),
+        };
     }
-    if let Some(rank) = evidence.rank {
+    if let Some(rank) = evidence.rank.filter(|_| silence_counts(why)) {
         let _ = write!(text, "; rank {}", rank.0);
     }
     text
@@ -151,6 +154,40 @@ pub fn move_kind(why: &Reason) -> MoveKind {
         | Reason::Gap { .. }
         | Reason::Stopping { .. }
         | Reason::BrainStale => MoveKind::Failover,
+    }
+}
+
+/// Whether the sentence itself tells where the address is.
+fn told_by_sentence(why: &Reason) -> bool {
+    matches!(
+        why,
+        Reason::Resume | Reason::Holder | Reason::Masterless { .. } | Reason::Taken { .. } | Reason::Foreign { .. }
+    )
+}
+
+/// Whether the reason rests on what the cloud said. An older look beside another reason only confuses.
+fn truth_counts(why: &Reason) -> bool {
+    match why {
+        Reason::Listened { .. }
+        | Reason::Resume
+        | Reason::Holder
+        | Reason::Masterless { .. }
+        | Reason::Chance { .. }
+        | Reason::Taken { .. }
+        | Reason::Superseded { .. }
+        | Reason::Deposed { .. }
+        | Reason::Foreign { .. } => true,
+        Reason::Silent { .. }
+        | Reason::Offered { .. }
+        | Reason::Resigned { .. }
+        | Reason::HandedOver { .. }
+        | Reason::DuelLost { .. }
+        | Reason::CheckFailed { .. }
+        | Reason::Drained
+        | Reason::Recovered
+        | Reason::Gap { .. }
+        | Reason::Stopping { .. }
+        | Reason::BrainStale => false,
     }
 }
 
@@ -300,8 +337,13 @@ mod tests {
         };
         assert_eq!(
             evidence(&why, &facts, at, |_| "web-1".to_owned()),
-            "web-1 fell silent; last heard 1.5 s before; its host answers that no agent listens; \
-             the API said 0.9 s before: the address is on web-1; rank 0"
+            "web-1 fell silent; last heard 1.5 s before; its host answers that no agent listens; rank 0"
+        );
+        let masterless = Reason::Masterless { holder: Holder::Member(WEB1) };
+        assert_eq!(
+            evidence(&masterless, &Evidence { last_heard: None, port_unreachable: false, ..facts }, at, |_| "web-1"
+                .to_owned()),
+            "there is no master: the address is on web-1; the API said so 0.9 s before; rank 0"
         );
         let drained = evidence(&Reason::Drained, &Evidence { look: None, ..facts }, at, |_| String::new());
         assert!(!drained.contains("last heard"), "{drained}");

@@ -17,7 +17,7 @@ const FLAT: u64 = 4 * 1024 * 1024;
 
 #[track_caller]
 pub fn assert_flat(before: u64, after: u64) {
-    assert!(after < before + FLAT, "resident memory grew from {before} to {after} bytes");
+    assert!(after < before + FLAT, "the most memory in use grew from {before} to {after} bytes");
 }
 
 /// An answer of 50 MB, and one without end, in place of the API's next answers to a node.
@@ -29,7 +29,7 @@ fn spoil(lab: &Lab, face: &str, droplet: u64, kind: &str, count: u64) -> u64 {
 fn a_huge_and_an_endless_answer_of_the_api_delay_a_takeover_and_no_more() {
     let lab = Lab::settled(Setup::default());
     let b = lab.node("b");
-    let memory = b.agent().resident();
+    let memory = b.agent().peak_memory();
     step(
         &lab,
         "a dies, and the API answers b without end",
@@ -44,14 +44,14 @@ fn a_huge_and_an_endless_answer_of_the_api_delay_a_takeover_and_no_more() {
             if met("huge") && met("endless") { Ok(()) } else { Err("the API's faults were not met".to_owned()) }
         }),
     );
-    assert_flat(memory, b.agent().resident());
+    assert_flat(memory, b.agent().peak_memory());
 }
 
 #[test]
 fn a_huge_and_an_endless_answer_of_the_metadata_service_change_nothing() {
     let lab = Lab::settled(Setup::default());
     let a = lab.node("a");
-    let memory = a.agent().resident();
+    let memory = a.agent().peak_memory();
     for kind in ["huge", "endless"] {
         let fault = std::cell::Cell::new(None);
         step(
@@ -65,7 +65,7 @@ fn a_huge_and_an_endless_answer_of_the_metadata_service_change_nothing() {
         );
         lab.cloud.clear_faults();
     }
-    assert_flat(memory, a.agent().resident());
+    assert_flat(memory, a.agent().peak_memory());
     lab.settle("a");
 }
 
@@ -73,7 +73,7 @@ fn a_huge_and_an_endless_answer_of_the_metadata_service_change_nothing() {
 fn a_huge_an_endless_and_a_senseless_answer_of_docker_fail_the_check_and_no_more() {
     let lab = Lab::settled(Setup::default());
     let b = lab.node("b");
-    let memory = b.agent().resident();
+    let memory = b.agent().peak_memory();
     for mode in ["huge", "endless", "garbage"] {
         let calls = std::cell::Cell::new(u64::MAX);
         step(
@@ -95,7 +95,7 @@ fn a_huge_an_endless_and_a_senseless_answer_of_docker_fail_the_check_and_no_more
         b.engine.answers("ok");
         b.until("the check passes again", |group| group["checks"][0]["ok"] == true);
     }
-    assert_flat(memory, b.agent().resident());
+    assert_flat(memory, b.agent().peak_memory());
     lab.settle("a");
 }
 
@@ -139,7 +139,7 @@ fn pester(node: &Node) -> Vec<UnixStream> {
 fn a_control_client_that_sends_junk_or_hangs_disturbs_nobody() {
     let lab = Lab::settled(Setup::default());
     let a = lab.node("a");
-    let memory = a.agent().resident();
+    let memory = a.agent().peak_memory();
     let hanging = std::cell::RefCell::new(Vec::new());
     step(
         &lab,
@@ -157,7 +157,7 @@ fn a_control_client_that_sends_junk_or_hangs_disturbs_nobody() {
         let ended = stream.read_to_end(&mut rest);
         assert!(ended.is_ok(), "a hanging client is still connected: {ended:?}");
     }
-    assert_flat(memory, a.agent().resident());
+    assert_flat(memory, a.agent().peak_memory());
     lab.settle("a");
 }
 

@@ -35,6 +35,8 @@ pub struct Expected<'a> {
     pub history: &'a [(&'a str, &'a str, &'a str)],
     /// From, to, reason: the newest move that the new holder wrote down, verified.
     pub recorded: Option<(Option<&'a str>, &'a str, &'a str)>,
+    /// For how many dead intervals nothing more may happen.
+    pub lasts: u32,
     pub also: Also<'a>,
 }
 
@@ -42,7 +44,24 @@ impl<'a> Expected<'a> {
     /// The address stays, and `holder` stays master. Where nothing changes, only `also` can show
     /// that there was a fault.
     pub fn nothing_moves(holder: &'a str, masters: &'a [&'a str], also: Also<'a>) -> Self {
-        Self { holder, masters, blind: &[], assigns: 0, moves: 0, client: &[], history: &[], recorded: None, also }
+        Self {
+            holder,
+            masters,
+            blind: &[],
+            assigns: 0,
+            moves: 0,
+            client: &[],
+            history: &[],
+            recorded: None,
+            lasts: 2,
+            also,
+        }
+    }
+
+    /// Longer than any rule counts silence (rule 7: eight dead intervals and the skew), and
+    /// than the truth is asked for by a node without a master (each two seconds).
+    pub fn for_good(self) -> Self {
+        Self { lasts: 10, ..self }
     }
 
     /// One assign moves the address from one node to another, which became master for this reason.
@@ -58,6 +77,7 @@ impl<'a> Expected<'a> {
             client: only,
             history,
             recorded: Some((Some(from), new, reason)),
+            lasts: 2,
             also: &|_| Ok(()),
         }
     }
@@ -146,7 +166,7 @@ pub fn step(lab: &Lab, name: &str, fault: impl FnOnce(&Lab), expected: &Expected
         panic!("{name}: {why}");
     }
     let settled = lab.cloud.newest();
-    if let Some(event) = lab.cloud.stir(settled, lab.interval() * 6) {
+    if let Some(event) = lab.cloud.stir(settled, lab.dead_interval() * expected.lasts) {
         panic!("{name}: it did not end there: {event}");
     }
     if let Err(why) = expected.look(lab, &mark) {

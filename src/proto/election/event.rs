@@ -95,6 +95,9 @@ pub enum Refusal {
     /// Nobody could take over.
     #[error("no ready candidate is heard")]
     Nobody,
+    /// Too many commands came before the rules were evaluated once.
+    #[error("too many commands at once")]
+    Busy,
     /// The look does not say that this droplet holds the address.
     #[error("droplet {0} does not hold the address")]
     NotTheHolder(DropletId),
@@ -249,6 +252,9 @@ pub struct Memory {
     pub had_held_or_sent: bool,
     /// An operator drained the node.
     pub drained: bool,
+    /// The mastership is by an operator's `failover` (rule 11): a restart is no fault.
+    #[serde(default)]
+    pub protected: bool,
 }
 
 /// What `status` shows of an election; times are the core's.

@@ -7,6 +7,7 @@
 
 use std::net::Ipv4Addr;
 
+use crate::proto::claim::event::{Holder, Look, Source};
 use crate::proto::election::peer::{Peer, is_master};
 use crate::proto::heartbeat::{DeposedBy, NodeState};
 use crate::proto::time::{Duration, Time};
@@ -67,6 +68,17 @@ impl Deposition {
     /// 60 s x 2^n after the last move seen.
     pub(super) fn chance_at(&self) -> Time {
         self.since + CHANCE.saturating_mul(1_u32.checked_shl(self.chances).unwrap_or(u32::MAX))
+    }
+
+    /// Whether this look names another holder.
+    pub(super) fn ended_by(&self, look: &Look) -> bool {
+        let names_another = match (look.holder, self.by) {
+            (Holder::Unknown, _) => false,
+            (Holder::Member(holder), DeposedBy::Member(by)) => holder != by,
+            (Holder::Mine | Holder::Member(_) | Holder::Nobody | Holder::Foreign(_), _) => true,
+        };
+        // Metadata lags: only what was asked after the last move seen is news of it.
+        names_another && look.begun > self.since && (look.source == Source::Api || look.settled)
     }
 
     pub(super) fn member(&self) -> Option<Ipv4Addr> {

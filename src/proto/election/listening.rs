@@ -5,27 +5,30 @@
 use std::net::Ipv4Addr;
 
 use super::event::{Output, Reason};
+use super::evidence::Deposition;
 use super::peer::{self, Peer, precedence};
 use super::rules::{self, BOOTING, Standing, Vacancy, Verdict};
 use super::state::{Following, Listening, State};
 use super::{Election, evidence};
 use crate::proto::claim::event::{Base, Holder, Source};
-use crate::proto::heartbeat::{DeposedBy, GroupReport, HandOver, NodeState};
+use crate::proto::heartbeat::{DeposedBy, HandOver, NodeState};
 use crate::proto::time::{Duration, Time};
 
 impl Election {
     /// Table, `Backup` and `Fault`.
     pub(super) fn listen(&mut self, now: Time) {
         self.change_candidacy(now);
+        self.follow(now);
         if self.accept_offer(now) || self.succeed(now) {
             return;
         }
-        self.follow(now);
         self.note_own_deposition(now);
         self.ask(now);
         self.prefer(now);
         if self.master_heard(now).is_none() {
             self.fill_vacancy(now);
+        } else if let Some(listening) = self.listening_mut() {
+            (listening.told, listening.word) = (None, None);
         }
     }
 
@@ -56,14 +59,16 @@ impl Election {
         Reason::CheckFailed { check: self.candidacy.because.as_deref().map(str::to_owned) }
     }
 
-    /// Rule 5: the named one takes over at once.
+    /// Rule 5: the named one takes over at once, if it follows who offers. What was heard before it
+    /// became `Backup` was taken already, or was said to another candidate than it is now.
     fn accept_offer(&mut self, now: Time) -> bool {
-        if !matches!(self.state, State::Backup(_)) {
-            return false;
-        }
+        let State::Backup(Listening { began, follows, .. }) = self.state else { return false };
         let (own, dead) = (self.params.own, self.dead());
         let offer = self.peers.iter().find_map(|peer| {
             let report = peer.echoed(now, dead).filter(|report| peer::is_master(report))?;
+            if follows.is_some_and(|following| following.master != peer.address) || peer.heard_at() <= Some(began) {
+                return None;
+            }
             Some((peer.address, peer::offers_to(report, own)?, report.base))
         });
         let Some((by, cause, theirs)) = offer else { return false };
@@ -75,12 +80,10 @@ impl Election {
 
     /// Rule 5: the master stops and named this node.
     fn succeed(&mut self, now: Time) -> bool {
-        if !matches!(self.state, State::Backup(_)) {
-            return false;
-        }
+        let State::Backup(Listening { began, .. }) = self.state else { return false };
         let (own, dead) = (self.params.own, self.dead());
         let named = self.peers.iter().find_map(|peer| {
-            let report = peer.echoed(now, dead)?;
+            let report = peer.echoed(now, dead).filter(|_| peer.heard_at() > Some(began))?;
             (report.leaving?.successor == Some(own)).then_some((peer.address, report.base))
         });
         let Some((by, theirs)) = named else { return false };
@@ -128,9 +131,6 @@ impl Election {
                 }
             }
         };
-        if heard.is_some() {
-            self.had_held_or_sent = false;
-        }
         if let Some(listening) = self.listening_mut() {
             listening.follows = next;
         }
@@ -141,7 +141,9 @@ impl Election {
         if !self.had_held_or_sent || self.deposed.is_some() || self.master_heard(now).is_some() {
             return;
         }
-        let Some(look) = self.claim.look.filter(|look| look.source == Source::Api && look.begun >= self.since) else {
+        let Some(look) =
+            self.claim.look.filter(|look| look.source == Source::Api && look.settled && look.begun >= self.since)
+        else {
             return;
         };
         if let Holder::Member(member) = look.holder
@@ -168,7 +170,7 @@ impl Election {
             self.outputs.push_back(Output::Ask { peer: master });
         }
         let wake = if due { now + step } else { next };
-        if wake < until {
+        if now < wake && wake < until {
             self.wake_at(wake);
         }
     }
@@ -176,8 +178,6 @@ impl Election {
     /// Rule 11: since when this node is the better one; [`Election::wants`] asks.
     fn prefer(&mut self, now: Time) {
         let better = self.params.preempt
-            // What could not claim would be offered back at once.
-            && self.reach
             && matches!(self.state, State::Backup(_))
             && self.ready(now)
             && self.outranks_master(now)
@@ -224,6 +224,7 @@ impl Election {
             self.wake_at(late + self.params.interval / 2);
             return;
         }
+        self.note_evidence(now);
         let Some(listening) = self.listening() else { return };
         let vacancy = self.vacancy(now, listening);
         match rules::decide(&self.params, &vacancy) {
@@ -234,6 +235,23 @@ impl Election {
                     self.wake_at(at);
                 }
             }
+        }
+    }
+
+    /// Since when rule 7's evidence is complete, and since when a peer says that it was deposed.
+    fn note_evidence(&mut self, now: Time) {
+        let Some(listening) = self.listening() else { return };
+        let silent_since = self.silent_since(listening, now);
+        let told = match (listening.told, self.claim.look.filter(|look| look.begun >= silent_since)) {
+            (Some((holder, at)), Some(look)) if holder == look.holder && at >= silent_since => Some((holder, at)),
+            (_, truth) => truth.map(|look| (look.holder, look.ended)),
+        };
+        let word = self.deposed_by_word(now).map(|by| match listening.word {
+            Some(word) if word.by == by => word,
+            Some(_) | None => Deposition { by, since: now, chances: 0 },
+        });
+        if let Some(listening) = self.listening_mut() {
+            (listening.told, listening.word) = (told, word);
         }
     }
 
@@ -253,6 +271,8 @@ impl Election {
             Some(Holder::Member(member)) => self.standing(member, now),
             _ => Standing::Unheard { known: false },
         };
+        let word = listening.word.filter(|word| !self.claim.look.is_some_and(|look| word.ended_by(&look)));
+        let deposer = self.deposed.or(word).and_then(|deposed| self.peer(deposed.member()?));
         Vacancy {
             now,
             silent_since: self.silent_since(listening, now),
@@ -263,7 +283,9 @@ impl Election {
             look: self.claim.look,
             holder,
             deposed: self.deposed,
-            deposed_by_word: self.deposed.is_none() && self.deposed_by_word(now),
+            deposed_by_word: word,
+            deposer_babbles: deposer.is_some_and(|peer| peer.babbles(now, dead)),
+            told_at: listening.told.map(|(_, at)| at),
             rank: self.rank(now),
             base,
             booting: self.started - self.params.host_up < BOOTING,
@@ -292,15 +314,15 @@ impl Election {
     }
 
     /// Rule 8: "or a heard peer says so first-hand and I hear no master and not x".
-    fn deposed_by_word(&self, now: Time) -> bool {
+    fn deposed_by_word(&self, now: Time) -> Option<DeposedBy> {
         let dead = self.dead();
-        let accuses = |report: &GroupReport| match report.deposed_by {
-            Some(DeposedBy::Member(by)) => {
-                by != self.params.own && self.peer(by).is_none_or(|peer| peer.unheard(now, dead))
+        let unheard = |by: &DeposedBy| match by {
+            DeposedBy::Member(by) => {
+                *by != self.params.own && self.peer(*by).is_none_or(|peer| peer.heard(now, dead).is_none())
             }
-            Some(DeposedBy::Unknown) | None => false,
+            DeposedBy::Unknown => false,
         };
-        self.peers.iter().any(|peer| peer.echoed(now, dead).is_some_and(accuses))
+        self.peers.iter().filter_map(|peer| peer.echoed(now, dead)?.deposed_by).find(unheard)
     }
 }
 

@@ -8,6 +8,7 @@ use super::event::{Reason, Refusal};
 use super::listening::SETTLED;
 use super::peer::{self, Peer, is_candidate, offers_to, precedence};
 use super::state::{Following, Mastership, OpenOffer, State, Wish};
+use crate::proto::claim::STALE_READ;
 use crate::proto::claim::event::{ClaimState, Holder, Look, Source};
 use crate::proto::heartbeat::{DeposedBy, GroupReport, HandOver, Offer};
 use crate::proto::ids::{Priority, Term};
@@ -56,6 +57,10 @@ fn word(one: Duelist, other: Duelist) -> Word {
 impl Election {
     /// Table, `Master`.
     pub(super) fn rule(&mut self, now: Time) {
+        if !self.candidacy.healthy {
+            // Rule 11: until the next fault.
+            self.protected = false;
+        }
         if self.yield_to_named(now) || self.duel(now) || self.obey_truth(now) {
             return;
         }
@@ -71,7 +76,7 @@ impl Election {
 
     /// Rule 5: the master hears the named one as master with a higher term: then it yields, always.
     fn yield_to_named(&mut self, now: Time) -> bool {
-        let Some(Mastership { term, offer: Some(OpenOffer { offer, .. }), .. }) = self.mastership().cloned() else {
+        let Some(Mastership { offer: Some(OpenOffer { offer, term, .. }), .. }) = self.mastership().cloned() else {
             return false;
         };
         let dead = self.dead();
@@ -125,7 +130,8 @@ impl Election {
                 winner = Some(Following { master: peer.address, term: report.term });
             }
         }
-        if let Some(following) = winner {
+        if let Some(winner) = winner {
+            let following = Following { term: highest, ..winner };
             self.step_down(now, Some(following), Reason::DuelLost { to: following.master });
             return true;
         }
@@ -154,12 +160,23 @@ impl Election {
         }
     }
 
-    /// The newest API look, if it was begun in this mastership and, after a loss, after that.
+    /// The newest API look, if it may be acted on: begun in this mastership, not before the claim was last
+    /// verified, with nothing under way.
     fn api_look_of(&self, master: &Mastership) -> Option<Look> {
-        let look = self.claim.look.filter(|look| look.source == Source::Api && look.begun >= master.began)?;
+        let look = self.claim.look.filter(|look| {
+            let of_now = look.begun >= master.began && self.claim.verified.is_none_or(|at| look.begun >= at);
+            look.source == Source::Api && look.settled && of_now
+        })?;
         match (self.claim.state, look.holder) {
+            // The reconciler tells a stale read from a loss (rule 12).
+            (ClaimState::Held, _) => None,
+            // What is under way may land yet: that is rule 13's affair then.
+            _ if self.claim.sent => None,
             // An answer from before the loss says nothing about it.
             (ClaimState::Lost, Holder::Mine) => None,
+            // A takeover that followed the truth wrote nothing; for S, what contradicts it may be the stale
+            // read (rule 12). The claim is lost meanwhile, so nobody believes anything false.
+            (ClaimState::Lost, _) if look.begun < master.began + STALE_READ => None,
             _ => Some(look),
         }
     }
@@ -167,15 +184,18 @@ impl Election {
     /// Rules 12 and 13: the address is at another member, and no base covers it.
     fn judge_member(&mut self, now: Time, member: Ipv4Addr, look: Look) -> bool {
         let dead = self.dead();
-        let Some(peer) = self.peer(member).filter(|peer| !peer.unheard(now, dead)) else {
+        let peer = self.peer(member);
+        // A host that sends what nobody can read can be neither followed nor offered to.
+        let Some(heard) = peer.and_then(|peer| peer.heard(now, dead)).copied() else {
             let by = DeposedBy::Member(member);
             self.depose(now, by);
             self.step_down(now, None, Reason::Deposed { by });
             return true;
         };
-        match peer.echoed(now, dead) {
-            Some(report) if peer::is_master(report) => {
-                let following = Following { master: member, term: report.term };
+        match peer.and_then(|peer| peer.echoed(now, dead)) {
+            // Echoed or not: it is the truth that ends this mastership, not the word of that one.
+            _ if peer::is_master(&heard) => {
+                let following = Following { master: member, term: heard.term };
                 self.step_down(now, Some(following), Reason::Superseded { by: member });
                 true
             }
@@ -190,7 +210,7 @@ impl Election {
                 }
                 false
             }
-            // Not echoed, or with a wrong key: it may hinder, never cause (rule 2).
+            // Not echoed: it may hinder, never cause (rule 2).
             None => false,
         }
     }
@@ -231,11 +251,12 @@ impl Election {
             }
         }
         let next = self.best(now, wish);
-        let offer = next.map(|to| OpenOffer { offer: Offer { to, cause: wish.cause }, lapses: now + dead });
+        let term = self.mastership().map_or(self.term, |master| master.term);
+        let offer = next.map(|to| OpenOffer { offer: Offer { to, cause: wish.cause }, term, lapses: now + dead });
         let mut again = self.peers.iter().map(|peer| peer.passed_over_until).filter(|until| *until > now).min();
         if let Some(master) = self.master_mut() {
             master.offer = offer;
-            if offer.is_none() && again.is_none() {
+            if offer.is_none() {
                 // Nobody took it: the operator's word is not kept for ever.
                 master.ordered = None;
             }
@@ -252,9 +273,7 @@ impl Election {
     fn wish(&mut self, now: Time) -> Option<Wish> {
         let plain = |cause| Wish { cause, to: None, proof_after: None, reach: false, ready: true };
         let master = self.mastership()?.clone();
-        // While the claim is held, another member in a look is a stale read: the reconciler tells.
         if let Some(Holder::Member(member)) = self.api_look_of(&master).map(|look| look.holder)
-            && self.claim.state != ClaimState::Held
             && !(self.base.contains(member) && self.claim.state != ClaimState::Lost)
         {
             return Some(Wish { to: Some(member), ready: false, ..plain(HandOver::FollowTruth) });
@@ -283,15 +302,14 @@ impl Election {
 
     /// Rule 11: the one that asks for the mastership and may have it.
     fn preempted(&mut self, now: Time, master: &Mastership) -> Option<Ipv4Addr> {
-        let held_since = master.held_since.filter(|_| !master.protected)?;
+        let held_since = master.held_since.filter(|_| !self.protected)?;
         let dead = self.dead();
-        let asker = self
-            .peers
-            .iter()
-            .find(|peer| {
-                peer.echoed(now, dead).is_some_and(|report| report.wants && report.reach && is_candidate(report))
-            })
-            .map(|peer| peer.address)?;
+        let askers = self.peers.iter().filter_map(|peer| {
+            let report = peer.echoed(now, dead).filter(|report| report.wants && is_candidate(report))?;
+            // It may not know yet what this node's priority is now.
+            (report.priority > self.candidacy.priority).then_some(precedence(report.priority, peer.address))
+        });
+        let (_, asker) = askers.max()?;
         if now - held_since < SETTLED {
             self.wake_at(held_since + SETTLED);
             return None;

@@ -72,6 +72,11 @@ pub struct Election {
     claim: ClaimReport,
     peers: Vec<Peer>,
     deposed: Option<Deposition>,
+    /// Rule 8's n: the chances in which an assign was sent. An own `Held` does not reset it:
+    /// two nodes that do not hear each other would take the address from each other for ever.
+    chances: u32,
+    /// The present mastership is by an operator's `failover`: not preempted (rule 11).
+    protected: bool,
     /// The last known holder and what else a claim from here may replace.
     base: Base,
     had_held_or_sent: bool,
@@ -89,8 +94,7 @@ pub struct Election {
     outputs: VecDeque<Output>,
 }
 
-/// Commands that wait for the next evaluation; more than these are refused as
-/// if they had not been understood, which cannot happen from one control socket.
+/// Commands that wait for the next evaluation; further ones are refused.
 const COMMANDS: usize = 16;
 
 impl Election {
@@ -120,6 +124,8 @@ impl Election {
             claim: ClaimReport::default(),
             peers: peers.iter().map(|address| Peer::new(*address)).collect(),
             deposed: kept.deposed.map(|(by, chances)| Deposition { by, since: now, chances }),
+            chances: kept.deposed.map_or(0, |(_, chances)| chances),
+            protected: kept.protected,
             base: kept.base,
             had_held_or_sent: kept.had_held_or_sent,
             hold_down: HoldDown::default(),
@@ -156,11 +162,13 @@ impl Election {
                 }
             }
             Input::Candidacy(candidacy) => self.candidacy = candidacy,
-            Input::Claim(report) => self.claim = report,
+            Input::Claim(report) => self.take_claim(report),
             Input::Reach { reachable } => self.reach = reachable,
             Input::Command(command) => {
                 if self.commands.len() < COMMANDS {
                     self.commands.push_back(command);
+                } else {
+                    self.outputs.push_back(Output::Answer { command, result: Err(Refusal::Busy) });
                 }
             }
             Input::Late => self.late_at = Some(now),
@@ -217,6 +225,7 @@ impl Election {
             base: self.base,
             had_held_or_sent: self.had_held_or_sent,
             drained: self.drained,
+            protected: self.protected,
         }
     }
 
@@ -343,11 +352,11 @@ impl Election {
     /// A peer that goes unheard changes ranks, offers and depositions without any news.
     fn wake_for_silences(&mut self, now: Time) {
         let dead = self.dead();
-        let ends = self.peers.iter().filter_map(|peer| {
-            let end = peer.heard_at()?.max(peer.wrong_key_at.unwrap_or(Time::ORIGIN)) + dead;
-            (end > now).then_some(end)
+        let last = self.peers.iter().flat_map(|peer| {
+            let told = peer.echoed(now, dead).and_then(|report| peer.point(Some(report.follows?.heard_ago)));
+            [peer.heard_at(), peer.wrong_key_at, told]
         });
-        if let Some(end) = ends.min() {
+        if let Some(end) = last.flatten().map(|at| at + dead).filter(|end| *end > now).min() {
             self.wake_at(end);
         }
     }
@@ -392,10 +401,13 @@ impl Election {
     fn take_over(&mut self, now: Time, reason: Reason, base: Base, protected: bool) {
         self.term = self.term.next();
         self.base = base;
+        self.protected = protected;
+        // What the reconciler said of an earlier hold says nothing of this one. What it sent is still under way.
+        self.claim.state = ClaimState::Idle;
+        (self.claim.verified, self.claim.failing_since, self.claim.ever_sent) = (None, None, false);
         let mastership = Mastership {
             term: self.term,
             began: now,
-            protected,
             held_since: None,
             lost_since: None,
             offer: None,
@@ -408,6 +420,9 @@ impl Election {
     /// No master any more, or not yet one: `Backup` or, where no candidate, `Fault`.
     fn step_down(&mut self, now: Time, follows: Option<Following>, reason: Reason) {
         let listening = Listening::new(now, follows);
+        self.protected = false;
+        // An operator's word counts for the mastership that it was said to.
+        self.base.foreign = None;
         let state = if self.may_be_master() { State::Backup(listening) } else { State::Fault(listening) };
         self.enter(now, state, reason);
     }
@@ -418,6 +433,7 @@ impl Election {
             return;
         }
         let millis = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
+        self.protected = false;
         self.enter(now, State::Init(Init { began: now }), Reason::Gap { millis });
         self.settle(now);
         self.wake = Some(now);
@@ -437,6 +453,7 @@ impl Election {
             Reason::Stopping { .. } => Reason::Stopping { successor },
             other => other,
         };
+        self.protected = false;
         self.enter(now, State::Left(Left { leaving: Leaving { successor } }), reason);
         self.settle(now);
     }
@@ -455,12 +472,23 @@ impl Election {
             Some(master) => {
                 self.step_down(now, Some(self.following(master)), Reason::Listened { master: Some(master) })
             }
-            None if here && self.may_be_master() => self.take_over(now, Reason::Resume, Base::default(), false),
+            None if here && self.may_be_master() => {
+                self.take_over(now, Reason::Resume, Base::default(), self.protected);
+            }
             None => self.step_down(now, None, Reason::Listened { master: None }),
         }
     }
 
     // --- what is known ----------------------------------------------------------------------
+
+    fn take_claim(&mut self, report: ClaimReport) {
+        let lost = report.state == ClaimState::Lost && self.claim.state != ClaimState::Lost;
+        if lost && self.mastership().is_some() {
+            // Rule 12: what landed, or was held, has used up the base.
+            self.base = Base::default();
+        }
+        self.claim = report;
+    }
 
     /// The last known holder is what a claim may replace (end of rule 9).
     fn note_truth(&mut self, now: Time) {
@@ -469,31 +497,39 @@ impl Election {
             peer.echoed(now, dead).is_some_and(|report| peer::is_master(report) && report.claim == ClaimState::Held)
         });
         let held_by = held_by.map(|peer| peer.address);
-        let look = self.claim.look;
+        let claimed = self.peers.iter().any(|peer| {
+            peer.echoed(now, dead)
+                .is_some_and(|report| peer::is_master(report) && (report.claim == ClaimState::Held || report.sent))
+        });
+        let (look, verified) = (self.claim.look, self.claim.verified);
         match &mut self.state {
             State::Master(master) => match self.claim.state {
-                ClaimState::Held => {
+                ClaimState::Held if verified >= Some(master.began) => {
                     // Verified in this mastership: nobody else is to be replaced any more.
                     master.held_since.get_or_insert(now);
                     master.lost_since = None;
                     self.base = Base::default();
                     self.had_held_or_sent = true;
+                    self.deposed = None;
                     self.hold_down = HoldDown::default();
                 }
                 ClaimState::Lost => {
                     master.held_since = None;
                     master.lost_since.get_or_insert(now);
                 }
-                ClaimState::Idle | ClaimState::Claiming | ClaimState::Failing => {
+                ClaimState::Idle | ClaimState::Claiming | ClaimState::Held | ClaimState::Failing => {
                     master.held_since = None;
                     master.lost_since = None;
                     self.had_held_or_sent |= self.claim.ever_sent;
                 }
             },
             State::Init(_) | State::Backup(_) | State::Fault(_) | State::Left(_) => {
+                if claimed {
+                    // It is not unheard who has the address now.
+                    self.had_held_or_sent = false;
+                }
                 if let Some(holder) = held_by {
                     self.base = [holder].into_iter().collect();
-                    self.had_held_or_sent = false;
                 } else if let Some(Look { holder: Holder::Member(holder), source: Source::Api, begun, .. }) = look
                     && begun >= self.since
                 {
@@ -509,29 +545,26 @@ impl Election {
         let verified = self.peers.iter().any(|peer| {
             peer.echoed(now, dead).is_some_and(|report| peer::is_master(report) && report.claim == ClaimState::Held)
         });
+        if verified {
+            self.chances = 0;
+        }
         let Some(deposed) = self.deposed else { return };
         let heard = deposed.member().and_then(|member| self.peer(member)).is_some_and(|peer| {
             peer.heard(now, dead).is_some() && peer.heard_at().is_some_and(|at| at > deposed.since)
         });
-        let elsewhere = self.claim.look.is_some_and(|look| {
-            let names_another = match (look.holder, deposed.by) {
-                (Holder::Unknown, _) => false,
-                (Holder::Member(holder), DeposedBy::Member(by)) => holder != by,
-                (Holder::Mine | Holder::Member(_) | Holder::Nobody | Holder::Foreign(_), _) => true,
-            };
-            // Metadata lags: only what was asked after the last move seen is news of it.
-            names_another && look.begun > deposed.since && (look.source == Source::Api || look.settled)
-        });
-        if heard || elsewhere || verified {
+        if heard {
+            self.chances = 0;
+        }
+        if heard || verified || self.claim.look.is_some_and(|look| deposed.ended_by(&look)) {
             self.deposed = None;
         }
     }
 
     /// Somebody whom this node does not hear has the address (rules 8, 12, 13).
     fn depose(&mut self, now: Time, by: DeposedBy) {
-        let chances = self.deposed.filter(|deposed| deposed.by == by).map_or(0, |deposed| deposed.chances);
-        let used = u32::from(matches!(self.reason, Some(Reason::Chance { .. })) && self.claim.ever_sent);
-        self.deposed = Some(Deposition { by, since: now, chances: chances + used });
+        let used = matches!(self.reason, Some(Reason::Chance { .. })) && self.claim.ever_sent;
+        self.chances = self.chances.saturating_add(u32::from(used));
+        self.deposed = Some(Deposition { by, since: now, chances: self.chances });
     }
 
     // --- small questions --------------------------------------------------------------------
@@ -577,10 +610,11 @@ impl Election {
         self.may_be_master() && !matches!(self.state, State::Init(_) | State::Left(_))
     }
 
-    /// Nothing known stands against a claim from here; proved lately; not held down (rule 14).
+    /// Nothing known stands against a claim from here; proved lately; not held down (rule 14). What could
+    /// not claim, because it does not reach the API, would only be offered to and offer back.
     fn ready(&self, now: Time) -> bool {
         let proved = self.claim.proof.is_some_and(|at| now - at <= self.params.readiness_interval * DEAD_INTERVALS);
-        proved && self.claim.obstacle.is_none() && self.hold_down.until.is_none_or(|until| now >= until)
+        proved && self.reach && self.claim.obstacle.is_none() && self.hold_down.until.is_none_or(|until| now >= until)
     }
 
     fn following(&self, master: Ipv4Addr) -> Following {
@@ -621,9 +655,7 @@ impl Election {
             Command::Drain => self.drained = true,
             Command::Resume => {
                 self.drained = false;
-                if let State::Master(master) = &mut self.state {
-                    master.protected = false;
-                }
+                self.protected = false;
             }
             Command::Failover { to } => return self.order(now, to),
             Command::Take { droplet } => return self.take(now, droplet),

@@ -49,7 +49,11 @@ pub(super) struct Vacancy {
     pub(super) holder: Standing,
     pub(super) deposed: Option<Deposition>,
     /// A heard peer says first-hand that it is deposed by somebody whom I do not hear (rule 8).
-    pub(super) deposed_by_word: bool,
+    pub(super) deposed_by_word: Option<Deposition>,
+    /// Datagrams with a wrong key come from the deposer's host: it is not silent.
+    pub(super) deposer_babbles: bool,
+    /// When the truth first said within this silence what it says now.
+    pub(super) told_at: Option<Time>,
     pub(super) rank: Rank,
     /// The last known holder.
     pub(super) base: Base,
@@ -124,13 +128,19 @@ fn holder(params: &Params, vacancy: &Vacancy) -> Step {
 
 /// Rule 8: a deposed node takes over only by its chance (other news ended the deposition).
 /// What is no candidate uses no rule but the one before this.
-fn deposed(_: &Params, vacancy: &Vacancy) -> Step {
-    if !vacancy.candidate || vacancy.deposed_by_word {
+fn deposed(params: &Params, vacancy: &Vacancy) -> Step {
+    if !vacancy.candidate || vacancy.deposer_babbles {
         return Step::Forbid(None);
     }
-    let Some(deposed) = vacancy.deposed else { return Step::Pass };
-    if vacancy.now < deposed.chance_at() {
-        return Step::Forbid(Some(deposed.chance_at()));
+    let (deposed, later) = match (vacancy.deposed, vacancy.deposed_by_word) {
+        (Some(deposed), _) => (deposed, Duration::ZERO),
+        // It goes first who was deposed itself, if it may go at all.
+        (None, Some(word)) => (word, params.dead_interval()),
+        (None, None) => return Step::Pass,
+    };
+    let at = deposed.chance_at() + params.skew(vacancy.rank) + later;
+    if vacancy.now < at {
+        return Step::Forbid(Some(at));
     }
     Step::Take(Reason::Chance { by: deposed.by }, deposed.member().into_iter().collect())
 }
@@ -164,7 +174,7 @@ fn masterless(params: &Params, vacancy: &Vacancy) -> Step {
         Holder::Mine | Holder::Foreign(_) | Holder::Unknown => return Step::Pass,
     };
     // Skew counts from complete evidence: the answer may have come later than the silence lasted.
-    let complete = (vacancy.silent_since + wait).max(look.ended);
+    let complete = (vacancy.silent_since + wait).max(vacancy.told_at.unwrap_or(look.ended));
     vacancy.due(complete + params.skew(vacancy.rank), || {
         let base = match look.holder {
             Holder::Member(member) => [member].into_iter().collect(),

@@ -2,6 +2,8 @@
 
 use std::net::Ipv4Addr;
 
+use super::evidence::Deposition;
+use crate::proto::claim::event::Holder;
 use crate::proto::heartbeat::{HandOver, Leaving, NodeState, Offer};
 use crate::proto::ids::Term;
 use crate::proto::time::Time;
@@ -37,11 +39,15 @@ pub(super) struct Listening {
     pub(super) better_since: Option<Time>,
     /// The next question to the silent master (rule 4).
     pub(super) ask_at: Option<Time>,
+    /// A heard peer's word that somebody unheard deposed it, and since when it says so (rule 8).
+    pub(super) word: Option<Deposition>,
+    /// What the truth has said within this silence, and when it said so first (end of rule 7).
+    pub(super) told: Option<(Holder, Time)>,
 }
 
 impl Listening {
     pub(super) fn new(began: Time, follows: Option<Following>) -> Self {
-        Self { began, follows, better_since: None, ask_at: None }
+        Self { began, follows, better_since: None, ask_at: None, word: None, told: None }
     }
 }
 
@@ -56,8 +62,6 @@ pub(super) struct Mastership {
     pub(super) term: Term,
     /// The takeover.
     pub(super) began: Time,
-    /// By an operator's `failover`: not preempted (rule 11).
-    pub(super) protected: bool,
     /// The claim was `Held` at least once, and since when it is now.
     pub(super) held_since: Option<Time>,
     /// Since when the claim is lost and nobody says to whom (rule 13).
@@ -73,6 +77,8 @@ pub(super) struct Mastership {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct OpenOffer {
     pub(super) offer: Offer,
+    /// The term that the named one raises.
+    pub(super) term: Term,
     pub(super) lapses: Time,
 }
 

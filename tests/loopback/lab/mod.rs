@@ -104,6 +104,11 @@ impl Lab {
         self.setup.interval
     }
 
+    /// `D`.
+    pub fn dead_interval(&self) -> Duration {
+        self.setup.interval * 3
+    }
+
     /// Who holds the address, in truth: a node's name, "stranger" or "nobody".
     pub fn holder(&self) -> String {
         let Some(droplet) = self.cloud.holder() else { return "nobody".to_owned() };

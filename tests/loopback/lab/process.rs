@@ -80,10 +80,10 @@ impl Process {
         ended.unwrap_or_else(|why| panic!("{} does not end: {why}", self.what))
     }
 
-    /// Resident memory, in bytes (`VmRSS` of proc_pid_status(5)).
-    pub fn resident(&self) -> u64 {
+    /// The most memory that was ever resident, in bytes (`VmHWM` of proc_pid_status(5)).
+    pub fn peak_memory(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         line.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap() * 1024
     }
 
