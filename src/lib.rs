@@ -6,12 +6,15 @@
 //! The map, from what decides to what does:
 //!
 //! * [`proto`]: every rule, pure. No socket, clock, thread or randomness.
-//! * [`heart`]: the thread that beats. It drives [`proto::node::Node`] and waits for nobody.
-//! * [`checks`], [`claims`], [`cloud`]: what touches Docker and the provider; on tokio.
+//! * `heart`: the thread that beats. It drives [`proto::node::Node`] and waits for nobody.
+//! * `checks`, `claims`, `cloud`: what touches Docker and the provider; on tokio.
 //! * [`config`]: what the operator may write, and what it means.
-//! * [`view`], [`control`], [`cli`]: the one snapshot, and the ways to ask for it.
-//! * [`sys`]: clocks, scheduling, processes, logs; the only home of `unsafe`.
-//! * [`agent`]: wires them together.
+//! * `view`, `control`, [`cli`]: the one snapshot, and the ways to ask for it.
+//! * [`sys`]: clocks, scheduling, logs, systemd; the only home of `unsafe`.
+//! * `agent`: wires them together.
+//!
+//! What is public is what the programs and the tests of this package use. It is no
+//! interface for others.
 
 mod agent;
 mod checks;

@@ -168,7 +168,7 @@ impl Error {
         Failure { class: self.class(), text: self.text().into() }
     }
 
-    /// What is done about it (design section 7's table).
+    /// What is done about it (the table in `docs/design.md`, "The claim").
     #[must_use]
     pub fn class(&self) -> FailureClass {
         // An answer that was lost on a write may have worked; one that makes no sense on a read did nothing.
@@ -248,7 +248,7 @@ impl Error {
     }
 }
 
-/// All 422s share one id; only the English message tells them apart (reference 1.3).
+/// All 422s share one id; only the English message tells them apart.
 fn class_of_422(message: &str) -> FailureClass {
     let message = message.to_lowercase();
     if message.contains("pending event") {
