@@ -6,21 +6,24 @@
 //! The map, from what decides to what does:
 //!
 //! * [`proto`]: every rule, pure. No socket, clock, thread or randomness.
-//! * [`heart`]: the thread that beats. It drives [`proto::node::Node`] and waits for nobody.
-//! * [`checks`], [`claims`], [`cloud`]: what touches Docker and the provider; on tokio.
+//! * `heart`: the thread that beats. It drives [`proto::node::Node`] and waits for nobody.
+//! * `checks`, `claims`, `cloud`: what touches Docker and the provider; on tokio.
 //! * [`config`]: what the operator may write, and what it means.
-//! * [`view`], [`control`], [`cli`]: the one snapshot, and the ways to ask for it.
-//! * [`sys`]: clocks, scheduling, processes, logs; the only home of `unsafe`.
-//! * [`agent`]: wires them together.
+//! * `view`, `control`, [`cli`]: the one snapshot, and the ways to ask for it.
+//! * [`sys`]: clocks, scheduling, logs, systemd; the only home of `unsafe`.
+//! * `agent`: wires them together.
+//!
+//! What is public is what the programs and the tests of this package use. It is no
+//! interface for others.
 
-pub mod agent;
-pub mod checks;
-pub mod claims;
+mod agent;
+mod checks;
+mod claims;
 pub mod cli;
-pub mod cloud;
+mod cloud;
 pub mod config;
-pub mod control;
-pub mod heart;
+mod control;
+mod heart;
 pub mod proto;
 pub mod sys;
-pub mod view;
+mod view;

@@ -13,6 +13,7 @@ use super::acts::{self, RESTART_WITHIN};
 use super::bulletin::{Bulletin, CheckLine, GroupBulletin};
 use super::desk::{Act, Ask};
 use super::knowledge::Knowledge;
+use super::news::News;
 use super::snapshot;
 use super::timeline::Timeline;
 use super::{FAILED, stamp};
@@ -67,6 +68,7 @@ struct Asked {
 pub(super) struct Brain {
     know: Knowledge,
     heart: Heart,
+    news: News,
     notifier: Arc<Notifier>,
     events: mpsc::Receiver<Event>,
     asks: mpsc::Receiver<Ask>,
@@ -86,6 +88,7 @@ impl Brain {
     pub(super) fn new(
         know: Knowledge,
         heart: Heart,
+        news: News,
         notifier: Arc<Notifier>,
         events: mpsc::Receiver<Event>,
         asks: mpsc::Receiver<Ask>,
@@ -93,6 +96,7 @@ impl Brain {
         Self {
             snapshots: watch::Sender::new(Arc::new(snapshot::starting(&know))),
             heart,
+            news,
             notifier,
             events,
             asks,
@@ -140,7 +144,7 @@ impl Brain {
             self.heart.mark.stamp(clock::now());
             let until_health = self.until_health();
             tokio::select! {
-                news = self.heart.news.next() => match news {
+                news = self.news.next() => match news {
                     Some(news) => self.hear(news)?,
                     None => return Err(BrainError::Heart(HeartStuck)),
                 },
@@ -621,7 +625,7 @@ impl Brain {
         self.heart.sender.send(ToHeart::Stop { resign })?;
         let stopped = async {
             loop {
-                match self.heart.news.next().await {
+                match self.news.next().await {
                     Some(FromHeart::Stopped) | None => return,
                     Some(FromHeart::Transition(group, transition)) => self.turn(group, &transition),
                     Some(FromHeart::Persist(memory)) => {

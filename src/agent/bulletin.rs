@@ -29,7 +29,7 @@ pub(super) struct Bulletin {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct GroupBulletin {
     pub(super) group: GroupName,
-    /// Why it is in its state: one of [`crate::view::words::REASONS`].
+    /// Why it is in its state: a word of [`crate::view::words::reason`].
     pub(super) reason: String,
     pub(super) since: Stamp,
     pub(super) healthy: bool,

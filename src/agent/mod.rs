@@ -16,6 +16,7 @@ mod brain;
 mod bulletin;
 mod desk;
 mod knowledge;
+mod news;
 mod parts;
 mod snapshot;
 mod store;

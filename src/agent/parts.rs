@@ -14,6 +14,7 @@ use super::acts::Acts;
 use super::brain::{Brain, Event};
 use super::desk::{ASKS, Desk};
 use super::knowledge::{GroupPart, Identity, Knowledge, PeerPart};
+use super::news::News;
 use super::store::{Known, Store, StoreError};
 use crate::checks::{self, CheckKind, CheckSettings, docker};
 use crate::claims::{self, digitalocean as driver};
@@ -152,7 +153,7 @@ pub(super) async fn assemble(
     }
     let notifier = Arc::new(Notifier::from_env()?);
     let server = Server::bind(&config.control.socket)?;
-    let heart = heart::start(plan(&node, secrets, &peers, &known, &notifier)?)?;
+    let (heart, news) = heart::start(plan(&node, secrets, &peers, &known, &notifier)?)?;
     let scheduling = match heart.scheduling {
         Some(scheduling) => scheduling.to_string(),
         None => "realtime is not asked for (node.realtime = false)".to_owned(),
@@ -202,7 +203,7 @@ pub(super) async fn assemble(
         log,
         reach: Reach::Unknown,
     };
-    let brain = Brain::new(know, heart, notifier, incoming, asked);
+    let brain = Brain::new(know, heart, News::new(news)?, notifier, incoming, asked);
     let desk = Arc::new(Desk { asks, snapshots: brain.snapshots(), history });
     Ok(Assembled { brain, server, desk })
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::talk::AgentOption;
-use super::{ACT_EXIT_CODES, GroupOption, ReasonOption, Terminal, duration, exit};
+use super::talk::ActOption;
+use super::{ACT_EXIT_CODES, GroupOption, Terminal, duration, exit};
 use crate::control::wire::Request;
 use crate::view::status::millis;
 
@@ -12,11 +12,9 @@ use crate::view::status::millis;
 #[command(after_help = ACT_EXIT_CODES)]
 pub(super) struct Arguments {
     #[command(flatten)]
-    agent: AgentOption,
+    act: ActOption,
     #[command(flatten)]
     group: GroupOption,
-    #[command(flatten)]
-    reason: ReasonOption,
     /// End by itself after this long; else only by `haagent resume`
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     duration: Option<Duration>,
@@ -38,9 +36,9 @@ pub(super) fn run(arguments: Arguments, terminal: &mut Terminal<'_>) -> u8 {
     }
     let request = Request::Drain {
         group: arguments.group.group,
-        reason: arguments.reason.reason,
+        reason: arguments.act.reason,
         for_ms: arguments.duration.map(millis),
         timeout_ms: millis(arguments.timeout),
     };
-    arguments.agent.act(request, terminal)
+    arguments.act.agent.act(request, terminal)
 }

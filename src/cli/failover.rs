@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::talk::{AgentOption, told};
-use super::{ACT_EXIT_CODES, ReasonOption, Terminal, duration, exit};
+use super::talk::{ActOption, told};
+use super::{ACT_EXIT_CODES, Terminal, duration, exit};
 use crate::control::wire::{Request, Response};
 use crate::proto::ids::{GroupName, NodeName};
 use crate::view::render::clean;
@@ -14,12 +14,10 @@ use crate::view::status::millis;
 #[command(after_help = ACT_EXIT_CODES)]
 pub(super) struct Arguments {
     #[command(flatten)]
-    agent: AgentOption,
+    act: ActOption,
     /// The group; it must be named where there are several
     #[arg(long, value_name = "NAME", value_parser = GroupName::new)]
     group: Option<GroupName>,
-    #[command(flatten)]
-    reason: ReasonOption,
     /// To this node; else to the best candidate
     #[arg(long, value_name = "NODE", value_parser = NodeName::new)]
     to: Option<NodeName>,
@@ -44,7 +42,7 @@ impl Arguments {
             to: self.to.clone(),
             dry_run,
             take: self.take,
-            reason: self.reason.reason.clone(),
+            reason: self.act.reason.clone(),
             timeout_ms: millis(self.timeout),
         }
     }
@@ -53,7 +51,7 @@ impl Arguments {
 pub(super) fn run(arguments: &Arguments, terminal: &mut Terminal<'_>) -> u8 {
     // A person is told what would happen before being asked.
     if terminal.interactive && !arguments.yes && !arguments.dry_run {
-        match arguments.agent.ask(arguments.request(true), terminal) {
+        match arguments.act.agent.ask(arguments.request(true), terminal) {
             Ok(Response::Done { message }) => terminal.complain(&clean(&message)),
             Ok(other) => return told(other, terminal),
             Err(code) => return code,
@@ -62,5 +60,5 @@ pub(super) fn run(arguments: &Arguments, terminal: &mut Terminal<'_>) -> u8 {
             return exit::REFUSED;
         }
     }
-    arguments.agent.act(arguments.request(arguments.dry_run), terminal)
+    arguments.act.agent.act(arguments.request(arguments.dry_run), terminal)
 }

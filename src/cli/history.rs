@@ -1,7 +1,7 @@
 //! `haagent history`: what happened, and how long each step took.
 
 use super::status::json;
-use super::talk::{AgentOption, told, unexpected};
+use super::talk::{AgentOption, unanswered};
 use super::{GroupOption, Terminal, exit};
 use crate::control::wire::{Request, Response};
 use crate::view::history;
@@ -29,17 +29,7 @@ pub(super) fn run(arguments: Arguments, terminal: &mut Terminal<'_>) -> u8 {
             let text = if arguments.json { json(&entries) } else { history::render(&entries, terminal.style) };
             terminal.finish(&text, exit::OK)
         }
-        Ok(
-            other @ (Response::Done { .. }
-            | Response::Begun { .. }
-            | Response::TimedOut { .. }
-            | Response::Refused(_)
-            | Response::Error { .. }),
-        ) => {
-            told(other, terminal);
-            exit::CANNOT_ASK
-        }
-        Ok(Response::Status { .. }) => unexpected(terminal),
+        Ok(other) => unanswered(other, terminal),
         Err(code) => code,
     }
 }

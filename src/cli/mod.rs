@@ -124,13 +124,6 @@ struct GroupOption {
     group: Option<GroupName>,
 }
 
-#[derive(Debug, Args)]
-struct ReasonOption {
-    /// Why; shown by status and history on every node
-    #[arg(long, value_name = "TEXT")]
-    reason: Option<String>,
-}
-
 fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error}; write a number with a unit: 90s, 5m, 2h, 1d"))
 }

@@ -1,7 +1,7 @@
 //! `haagent restart`: announce that the next stop is a restart.
 
-use super::talk::AgentOption;
-use super::{ACT_EXIT_CODES, ReasonOption, Terminal};
+use super::talk::ActOption;
+use super::{ACT_EXIT_CODES, Terminal};
 use crate::control::wire::Request;
 
 /// Announce a restart: a stop within ten seconds hands nothing over
@@ -9,11 +9,9 @@ use crate::control::wire::Request;
 #[command(after_help = ACT_EXIT_CODES)]
 pub(super) struct Arguments {
     #[command(flatten)]
-    agent: AgentOption,
-    #[command(flatten)]
-    reason: ReasonOption,
+    act: ActOption,
 }
 
 pub(super) fn run(arguments: Arguments, terminal: &mut Terminal<'_>) -> u8 {
-    arguments.agent.act(Request::Restart { reason: arguments.reason.reason }, terminal)
+    arguments.act.agent.act(Request::Restart { reason: arguments.act.reason }, terminal)
 }

@@ -1,7 +1,7 @@
 //! `haagent resume`: end a drain.
 
-use super::talk::AgentOption;
-use super::{ACT_EXIT_CODES, GroupOption, ReasonOption, Terminal};
+use super::talk::ActOption;
+use super::{ACT_EXIT_CODES, GroupOption, Terminal};
 use crate::control::wire::Request;
 
 /// End a drain, and what `failover` left: this node may be master again
@@ -9,14 +9,12 @@ use crate::control::wire::Request;
 #[command(after_help = ACT_EXIT_CODES)]
 pub(super) struct Arguments {
     #[command(flatten)]
-    agent: AgentOption,
+    act: ActOption,
     #[command(flatten)]
     group: GroupOption,
-    #[command(flatten)]
-    reason: ReasonOption,
 }
 
 pub(super) fn run(arguments: Arguments, terminal: &mut Terminal<'_>) -> u8 {
-    let request = Request::Resume { group: arguments.group.group, reason: arguments.reason.reason };
-    arguments.agent.act(request, terminal)
+    let request = Request::Resume { group: arguments.group.group, reason: arguments.act.reason };
+    arguments.act.agent.act(request, terminal)
 }

@@ -1,6 +1,6 @@
 //! `haagent status`: the one snapshot, for people or programs.
 
-use super::talk::{AgentOption, told, unexpected};
+use super::talk::{AgentOption, unanswered};
 use super::{GroupOption, Terminal, exit};
 use crate::control::wire::{Request, Response};
 use crate::proto::ids::GroupName;
@@ -24,17 +24,7 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: Arguments, terminal: &mut Terminal<'_>) -> u8 {
     let status = match arguments.agent.ask(Request::Status {}, terminal) {
         Ok(Response::Status { status }) => *status,
-        Ok(
-            other @ (Response::Done { .. }
-            | Response::Begun { .. }
-            | Response::TimedOut { .. }
-            | Response::Refused(_)
-            | Response::Error { .. }),
-        ) => {
-            told(other, terminal);
-            return exit::CANNOT_ASK;
-        }
-        Ok(Response::History { .. }) => return unexpected(terminal),
+        Ok(other) => return unanswered(other, terminal),
         Err(code) => return code,
     };
     let chosen = match &arguments.group.group {

@@ -23,6 +23,16 @@ pub(super) struct AgentOption {
     pub(super) socket: Option<PathBuf>,
 }
 
+/// What every act has.
+#[derive(Debug, Args)]
+pub(super) struct ActOption {
+    #[command(flatten)]
+    pub(super) agent: AgentOption,
+    /// Why; shown by status and history on every node
+    #[arg(long, value_name = "TEXT")]
+    pub(super) reason: Option<String>,
+}
+
 impl AgentOption {
     fn socket(&self) -> PathBuf {
         let configured = || socket_in(&self.file.config);
@@ -71,13 +81,16 @@ pub(super) fn told(response: Response, terminal: &mut Terminal<'_>) -> u8 {
             terminal.complain(&format!("haagent: {}", clean(&message)));
             exit::CANNOT_ASK
         }
-        Response::Status { .. } | Response::History { .. } => unexpected(terminal),
+        Response::Status { .. } | Response::History { .. } => {
+            terminal.complain("haagent: the agent answered another question: is it of this version? (haagent restart, then systemctl restart haagent)");
+            exit::CANNOT_ASK
+        }
     }
 }
 
-/// An answer to another question.
-pub(super) fn unexpected(terminal: &mut Terminal<'_>) -> u8 {
-    terminal.complain("haagent: the agent answered another question: is it of this version? (haagent restart, then systemctl restart haagent)");
+/// Tells an answer that is not what a question was for: whatever it says, nothing is known.
+pub(super) fn unanswered(response: Response, terminal: &mut Terminal<'_>) -> u8 {
+    told(response, terminal);
     exit::CANNOT_ASK
 }
 

@@ -21,7 +21,7 @@ fn run(line: &[&str], answers: Option<&str>) -> Ran {
         complaints: &mut complaints,
         answers: &mut Cursor::new(answers.unwrap_or_default().as_bytes()),
         interactive: answers.is_some(),
-        style: Style::PLAIN,
+        style: Style { colour: false },
     };
     let arguments = ["haagent"].iter().chain(line).map(OsString::from);
     let code = match parse(arguments, &mut terminal) {
@@ -304,7 +304,7 @@ fn a_reader_that_goes_away_is_no_error_and_a_full_disk_is_one() {
             complaints: &mut complaints,
             answers: &mut Cursor::new(b""),
             interactive: false,
-            style: Style::PLAIN,
+            style: Style { colour: false },
         };
         assert_eq!(terminal.finish("text", 1), expected);
         assert_eq!(complaints.is_empty(), kind == io::ErrorKind::BrokenPipe);

@@ -17,7 +17,7 @@ use crate::proto::time::Duration;
 
 /// How long one read may take (go-metadata and cloud-init wait as long).
 pub const TIMEOUT: Duration = Duration::from_secs(2);
-/// The longest value that is read; `tags` is the longest, one a line.
+/// The longest answer that is read: a value has some ten bytes, an error page more.
 const LIMIT: usize = 16 * 1024;
 
 /// Why a value could not be had. All mean "unknown".
@@ -60,15 +60,6 @@ pub enum Error {
     },
 }
 
-/// What is going to happen to this droplet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Maintenance {
-    /// It moves to another hypervisor in ten minutes or more; it will pause for about a second.
-    LiveMigration,
-    /// A word that nobody knows.
-    Other(String),
-}
-
 /// The metadata service's client. Clones share the connection.
 #[derive(Clone)]
 pub struct Client {
@@ -83,12 +74,9 @@ impl fmt::Debug for Client {
 }
 
 const ID: &str = "metadata/v1/id";
-const REGION: &str = "metadata/v1/region";
-const TAGS: &str = "metadata/v1/tags";
 const PRIVATE_ADDRESS: &str = "metadata/v1/interfaces/private/0/ipv4/address";
 const ACTIVE: &str = "metadata/v1/reserved_ip/ipv4/active";
 const RESERVED_ADDRESS: &str = "metadata/v1/reserved_ip/ipv4/ip_address";
-const MAINTENANCE: &str = "v1/maintenance_event";
 
 impl Client {
     /// A client for the service at `metadata_url`, which is plain HTTP. Opens nothing.
@@ -109,25 +97,6 @@ impl Client {
     pub async fn id(&self) -> Result<DropletId, Error> {
         let text = self.value(ID).await?;
         text.parse().map(DropletId).map_err(|_| nonsense(ID, &text, "a droplet's number"))
-    }
-
-    /// This droplet's region, `fra1`.
-    ///
-    /// # Errors
-    /// It is unknown.
-    pub async fn region(&self) -> Result<String, Error> {
-        let text = self.value(REGION).await?;
-        let is_slug = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-        if is_slug { Ok(text) } else { Err(nonsense(REGION, &text, "a region's short name")) }
-    }
-
-    /// This droplet's tags.
-    ///
-    /// # Errors
-    /// They are unknown.
-    pub async fn tags(&self) -> Result<Vec<String>, Error> {
-        let text = self.value(TAGS).await?;
-        Ok(text.lines().map(str::trim).filter(|tag| !tag.is_empty()).map(str::to_owned).collect())
     }
 
     /// This droplet's address in its VPC.
@@ -152,20 +121,6 @@ impl Client {
         // `active` says only that *some* reserved IP is here. "Active" without an
         // address (404 or empty, in the middle of a move) proves nothing.
         Ok(self.address(RESERVED_ADDRESS).await? == reserved)
-    }
-
-    /// What is announced for this droplet, if anything.
-    ///
-    /// # Errors
-    /// It is unknown.
-    pub async fn maintenance(&self) -> Result<Option<Maintenance>, Error> {
-        match self.value(MAINTENANCE).await {
-            Ok(text) if text.is_empty() => Ok(None),
-            Ok(text) if text == "live_migrate" => Ok(Some(Maintenance::LiveMigration)),
-            Ok(text) => Ok(Some(Maintenance::Other(shown(&text)))),
-            Err(Error::Absent { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
     }
 
     async fn address(&self, path: &'static str) -> Result<Ipv4Addr, Error> {
@@ -267,26 +222,20 @@ mod tests {
     async fn an_endless_answer_is_cut_off() {
         let head = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n";
         let (client, server) = client([Reply::Flood(head.into(), u64::MAX)]).await;
-        let error = client.region().await.unwrap_err();
+        let error = client.id().await.unwrap_err();
         assert!(matches!(error, Error::Body { cause: BodyError::TooBig { limit: LIMIT }, .. }), "{error:?}");
         server.wait_for(|seen| seen.flooded.is_some()).await;
     }
 
     #[tokio::test]
     async fn single_paths_are_read_and_trimmed() {
-        let replies = ["400000001\n", "fra1", "a\n\nb\n", "10.10.0.2", "live_migrate", " \n", "reboot"];
+        let replies = ["400000001\n", " 10.10.0.2"];
         let (client, server) = client(replies.map(ok)).await;
         assert_eq!(client.id().await.unwrap(), DropletId(400_000_001));
-        assert_eq!(client.region().await.unwrap(), "fra1");
-        assert_eq!(client.tags().await.unwrap(), ["a", "b"]);
         assert_eq!(client.private_address().await.unwrap(), Ipv4Addr::new(10, 10, 0, 2));
-        assert_eq!(client.maintenance().await.unwrap(), Some(Maintenance::LiveMigration));
-        assert_eq!(client.maintenance().await.unwrap(), None);
-        assert_eq!(client.maintenance().await.unwrap(), Some(Maintenance::Other("reboot".into())));
         let paths: Vec<_> =
             server.seen().requests.iter().map(|head| head.split(' ').nth(1).unwrap().to_owned()).collect();
-        let expected = [ID, REGION, TAGS, PRIVATE_ADDRESS, MAINTENANCE, MAINTENANCE, MAINTENANCE];
-        assert_eq!(paths, expected.map(|path| format!("/{path}")));
+        assert_eq!(paths, [ID, PRIVATE_ADDRESS].map(|path| format!("/{path}")));
         assert_eq!(server.seen().connections, 1, "one connection is kept");
     }
 

@@ -80,43 +80,31 @@ fn is_alive<T: Read + Unpin + 'static>(connection: &mut (dyn Any + Send)) -> boo
 #[error("the connection is kept for later")]
 pub(super) struct Kept;
 
-/// Connector layer of the warming client: keeps the connection, sends nothing.
+/// What a client does with the shelf; the layer of its connector.
 #[derive(Clone)]
-pub(super) struct KeepOn(pub(super) Shelf);
-
-/// Connector layer of the working client: takes what is kept before it opens a connection.
-#[derive(Clone)]
-pub(super) struct TakeFrom(pub(super) Shelf);
-
-#[derive(Clone)]
-pub(super) struct Keeping<S> {
-    inner: S,
-    shelf: Shelf,
+pub(super) enum Use {
+    /// The warming client's: put the connection there, send nothing.
+    Keep(Shelf),
+    /// The working client's: take what is kept before a connection is opened.
+    Take(Shelf),
 }
 
-#[derive(Clone)]
-pub(super) struct Taking<S> {
-    inner: S,
-    shelf: Shelf,
-}
+impl<S> Layer<S> for Use {
+    type Service = Connector<S>;
 
-impl<S> Layer<S> for KeepOn {
-    type Service = Keeping<S>;
-
-    fn layer(&self, inner: S) -> Keeping<S> {
-        Keeping { inner, shelf: self.0.clone() }
+    fn layer(&self, inner: S) -> Connector<S> {
+        Connector { inner, shelving: self.clone() }
     }
 }
 
-impl<S> Layer<S> for TakeFrom {
-    type Service = Taking<S>;
-
-    fn layer(&self, inner: S) -> Taking<S> {
-        Taking { inner, shelf: self.0.clone() }
-    }
+/// reqwest's connector, with the shelf before or behind it.
+#[derive(Clone)]
+pub(super) struct Connector<S> {
+    inner: S,
+    shelving: Use,
 }
 
-impl<S, R> Service<R> for Keeping<S>
+impl<S, R> Service<R> for Connector<S>
 where
     S: Service<R, Error = BoxError>,
     S::Response: Read + Unpin + Send + 'static,
@@ -131,33 +119,18 @@ where
     }
 
     fn call(&mut self, destination: R) -> Self::Future {
-        let connecting = self.inner.call(destination);
-        let shelf = self.shelf.clone();
-        Box::pin(async move {
-            shelf.put(connecting.await?);
-            Err(Kept.into())
-        })
-    }
-}
-
-impl<S, R> Service<R> for Taking<S>
-where
-    S: Service<R, Error = BoxError>,
-    S::Response: Send + 'static,
-    S::Future: Send + 'static,
-{
-    type Response = S::Response;
-    type Error = BoxError;
-    type Future = Connecting<S::Response>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, destination: R) -> Self::Future {
-        match self.shelf.take() {
-            Some(connection) => Box::pin(std::future::ready(Ok(connection))),
-            None => Box::pin(self.inner.call(destination)),
+        match &self.shelving {
+            Use::Keep(shelf) => {
+                let (connecting, shelf) = (self.inner.call(destination), shelf.clone());
+                Box::pin(async move {
+                    shelf.put(connecting.await?);
+                    Err(Kept.into())
+                })
+            }
+            Use::Take(shelf) => match shelf.take() {
+                Some(connection) => Box::pin(std::future::ready(Ok(connection))),
+                None => Box::pin(self.inner.call(destination)),
+            },
         }
     }
 }

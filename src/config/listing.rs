@@ -1,5 +1,5 @@
-//! All settings of a configuration as one list: what `config show` prints, what
-//! a reload compares, and what peers compare by its hash.
+//! All settings of a configuration as one list: what `config show` prints, and
+//! what peers compare by its hash.
 
 use std::fmt::{self, Write as _};
 use std::path::Path;
@@ -21,10 +21,7 @@ pub struct Setting {
     pub key: &'static str,
     /// The value as TOML has it.
     pub value: Value,
-    /// Whether peers must have the same value.
-    shared: bool,
-    /// Whether a running agent cannot take a new value.
-    restart: bool,
+    scope: Scope,
 }
 
 /// The value of a setting.
@@ -44,15 +41,6 @@ impl Setting {
     }
 }
 
-/// A setting that two configurations have differently.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
-    /// The key in full: `heartbeat.port`.
-    pub path: String,
-    /// Only a restart of the agent gives it effect.
-    pub restart: bool,
-}
-
 impl Config {
     /// All settings in the order in which they are documented.
     #[must_use]
@@ -62,16 +50,16 @@ impl Config {
         list.add(
             "name",
             self.node.name.as_ref().map_or(Value::Unset("the host name"), |name| string(name.as_str())),
-            RESTART,
+            Scope::Node,
         );
-        list.add("address", discovered(&self.node.address, |address| format!("\"{address}\"")), RESTART);
-        list.add("state_dir", path(&self.node.state_dir), RESTART);
-        list.add("on_stop", string(self.node.on_stop.as_str()), OWN);
-        list.add("realtime", plain(self.node.realtime), RESTART);
+        list.add("address", discovered(&self.node.address, |address| format!("\"{address}\"")), Scope::Node);
+        list.add("state_dir", path(&self.node.state_dir), Scope::Node);
+        list.add("on_stop", string(self.node.on_stop.as_str()), Scope::Node);
+        list.add("realtime", plain(self.node.realtime), Scope::Node);
 
         list.table("[heartbeat]", "heartbeat");
-        list.add("port", plain(self.heartbeat.port), RESTART);
-        list.add("interval", duration(self.heartbeat.interval), OWN);
+        list.add("port", plain(self.heartbeat.port), Scope::Node);
+        list.add("interval", duration(self.heartbeat.interval), Scope::Node);
         match &self.heartbeat.authentication {
             Authentication::Keyed { key, old_key } => {
                 let names = ["key.file", "key.env", "key.credential"];
@@ -79,41 +67,35 @@ impl Config {
                 let names = ["old_key.file", "old_key.env", "old_key.credential"];
                 match old_key {
                     Some(old_key) => list.source(names, old_key),
-                    None => list.add("old_key", Value::Unset("none"), OWN),
+                    None => list.add("old_key", Value::Unset("none"), Scope::Node),
                 }
-                list.add("insecure", plain(false), OWN);
+                list.add("insecure", plain(false), Scope::Node);
             }
-            Authentication::Insecure => list.add("insecure", plain(true), OWN),
+            Authentication::Insecure => list.add("insecure", plain(true), Scope::Node),
         }
 
         list.table("[control]", "control");
-        list.add("socket", path(&self.control.socket), RESTART);
+        list.add("socket", path(&self.control.socket), Scope::Node);
 
         let cloud = &self.digitalocean;
         list.table("[digitalocean]", "digitalocean");
         list.source(["token.file", "token.env", "token.credential"], &cloud.token);
-        list.add("api_url", string(cloud.api_url.as_str()), RESTART);
-        list.add("ca_file", cloud.ca_file.as_deref().map_or(Value::Unset("the system's authorities"), path), RESTART);
-        list.add("metadata_url", string(cloud.metadata_url.as_str()), RESTART);
-        list.add("droplet_id", discovered(&cloud.droplet_id, ToString::to_string), RESTART);
-        list.add("timeout", duration(cloud.timeout), OWN);
-        list.add("calls_per_minute", plain(cloud.calls_per_minute), OWN);
+        list.add("api_url", string(cloud.api_url.as_str()), Scope::Node);
+        list.add(
+            "ca_file",
+            cloud.ca_file.as_deref().map_or(Value::Unset("the system's authorities"), path),
+            Scope::Node,
+        );
+        list.add("metadata_url", string(cloud.metadata_url.as_str()), Scope::Node);
+        list.add("droplet_id", discovered(&cloud.droplet_id, ToString::to_string), Scope::Node);
+        list.add("timeout", duration(cloud.timeout), Scope::Node);
+        list.add("calls_per_minute", plain(cloud.calls_per_minute), Scope::Node);
 
         list.table("[docker]", "docker");
-        list.add("socket", path(&self.docker.socket), RESTART);
+        list.add("socket", path(&self.docker.socket), Scope::Node);
 
         self.groups.iter().for_each(|group| list.group(group));
         list.settings
-    }
-
-    /// What `new` changes, in the order of the settings; then what it no longer has.
-    #[must_use]
-    pub fn diff(&self, new: &Self) -> Vec<Change> {
-        let (before, after) = (self.settings(), new.settings());
-        let value = |list: &[Setting], path: &str| list.iter().find(|s| s.path() == path).map(|s| s.value.clone());
-        let changed = after.iter().filter(|s| value(&before, &s.path()).as_ref() != Some(&s.value));
-        let gone = before.iter().filter(|s| value(&after, &s.path()).is_none());
-        changed.chain(gone).map(|s| Change { path: s.path(), restart: s.restart }).collect()
     }
 }
 
@@ -126,7 +108,7 @@ impl Group {
         let mut list = List::default();
         list.group(self);
         let mut digest = Sha256::new();
-        for setting in list.settings.iter().filter(|setting| setting.shared) {
+        for setting in list.settings.iter().filter(|setting| setting.scope == Scope::Group) {
             digest.update(format!("{} = {}\n", setting.path(), setting.value));
         }
         digest.finalize().iter().take(4).fold(0, |sum, byte| sum << 8 | u32::from(*byte))
@@ -142,19 +124,14 @@ impl fmt::Display for Value {
     }
 }
 
-/// Whom a setting concerns, and when a new value takes effect.
-#[derive(Clone, Copy)]
-struct Kind {
-    shared: bool,
-    restart: bool,
+/// Whom a setting concerns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scope {
+    /// This node alone.
+    Node,
+    /// The whole group: all members must have the same value.
+    Group,
 }
-
-/// Of this node alone; a reload is enough.
-const OWN: Kind = Kind { shared: false, restart: false };
-/// Of this node alone; threads, sockets and clients are made of it at start.
-const RESTART: Kind = Kind { shared: false, restart: true };
-/// Of the whole group; a reload is enough.
-const SHARED: Kind = Kind { shared: true, restart: false };
 
 /// Settings as they are put together, table by table.
 #[derive(Default)]
@@ -170,79 +147,76 @@ impl List {
         self.table = table.to_owned();
     }
 
-    fn add(&mut self, key: &'static str, value: Value, kind: Kind) {
-        self.settings.push(Setting {
-            header: self.header.clone(),
-            table: self.table.clone(),
-            key,
-            value,
-            shared: kind.shared,
-            restart: kind.restart,
-        });
+    fn add(&mut self, key: &'static str, value: Value, scope: Scope) {
+        self.settings.push(Setting { header: self.header.clone(), table: self.table.clone(), key, value, scope });
     }
 
     /// Where a secret is read from, under one of the three names.
     fn source(&mut self, [file, environment, credential]: [&'static str; 3], source: &SecretSource) {
         match source {
-            SecretSource::File(from) => self.add(file, path(from), OWN),
-            SecretSource::Environment(name) => self.add(environment, string(name), OWN),
-            SecretSource::Credential(name) => self.add(credential, string(name), OWN),
+            SecretSource::File(from) => self.add(file, path(from), Scope::Node),
+            SecretSource::Environment(name) => self.add(environment, string(name), Scope::Node),
+            SecretSource::Credential(name) => self.add(credential, string(name), Scope::Node),
         }
     }
 
     fn group(&mut self, group: &Group) {
         let name = format!("group.{}", toml_key(group.name.as_str()));
         self.table(&format!("[{name}]"), &name);
-        self.add("peers", list(group.peers.iter().map(|peer| format!("\"{peer}\""))), SHARED);
-        self.add("priority", plain(group.priority), OWN);
+        self.add("peers", list(group.peers.iter().map(|peer| format!("\"{peer}\""))), Scope::Group);
+        self.add("priority", plain(group.priority), Scope::Node);
         if group.priorities.is_empty() {
-            self.add("priorities", Value::Unset("none"), SHARED);
+            self.add("priorities", Value::Unset("none"), Scope::Group);
         } else {
             let entries = group.priorities.iter().map(|(node, priority)| format!("\"{node}\" = {priority}"));
-            self.add("priorities", Value::Toml(format!("{{ {} }}", entries.collect::<Vec<_>>().join(", "))), SHARED);
+            self.add(
+                "priorities",
+                Value::Toml(format!("{{ {} }}", entries.collect::<Vec<_>>().join(", "))),
+                Scope::Group,
+            );
         }
         let majority = match group.majority {
             Majority::Auto => string("auto"),
             Majority::Off => plain(false),
         };
-        self.add("majority", majority, SHARED);
+        self.add("majority", majority, Scope::Group);
         match group.preempt {
-            Preempt::Sticky => self.add("preempt", plain(false), SHARED),
+            Preempt::Sticky => self.add("preempt", plain(false), Scope::Group),
             Preempt::After(delay) => {
-                self.add("preempt", plain(true), SHARED);
-                self.add("preempt_delay", duration(delay), SHARED);
+                self.add("preempt", plain(true), Scope::Group);
+                self.add("preempt_delay", duration(delay), Scope::Group);
             }
         }
-        self.add("claim_timeout", duration(group.times.claim_timeout()), SHARED);
-        self.add("verify_interval", duration(group.times.verify_interval()), SHARED);
-        self.add("readiness_interval", duration(group.times.readiness_interval()), SHARED);
+        self.add("claim_timeout", duration(group.times.claim_timeout()), Scope::Group);
+        self.add("verify_interval", duration(group.times.verify_interval()), Scope::Group);
+        self.add("readiness_interval", duration(group.times.readiness_interval()), Scope::Group);
         for (at, check) in group.checks.iter().enumerate() {
             self.table(&format!("[[{name}.check]]"), &format!("{name}.check.{at}"));
             match &check.kind {
                 CheckKind::Docker(docker) => {
                     let (min, max) = (docker.count.min(), docker.count.max());
                     if max == Some(min) {
-                        self.add("docker.running", plain(min), SHARED);
+                        self.add("docker.running", plain(min), Scope::Group);
                     } else {
-                        self.add("docker.min", plain(min), SHARED);
-                        self.add("docker.max", max.map_or(Value::Unset("no limit"), plain), SHARED);
+                        self.add("docker.min", plain(min), Scope::Group);
+                        self.add("docker.max", max.map_or(Value::Unset("no limit"), plain), Scope::Group);
                     }
                     let every = || Value::Unset("every container");
-                    self.add("docker.name", docker.name.as_deref().map_or_else(every, string), SHARED);
-                    self.add("docker.label", docker.label.as_deref().map_or_else(every, string), SHARED);
-                    self.add("docker.healthy", plain(docker.healthy), SHARED);
+                    self.add("docker.name", docker.name.as_deref().map_or_else(every, string), Scope::Group);
+                    self.add("docker.label", docker.label.as_deref().map_or_else(every, string), Scope::Group);
+                    self.add("docker.healthy", plain(docker.healthy), Scope::Group);
                 }
             }
-            self.add("name", string(check.name.as_str()), SHARED);
-            self.add("interval", duration(check.interval), SHARED);
-            self.add("timeout", duration(check.timeout), SHARED);
-            self.add("rise", plain(check.rise), SHARED);
-            self.add("fall", plain(check.fall), SHARED);
-            self.add("start_period", duration(check.start_period), SHARED);
-            self.add("weight", check.weight.map_or(Value::Unset("failing means Fault"), plain), SHARED);
+            self.add("name", string(check.name.as_str()), Scope::Group);
+            self.add("interval", duration(check.interval), Scope::Group);
+            self.add("timeout", duration(check.timeout), Scope::Group);
+            self.add("rise", plain(check.rise), Scope::Group);
+            self.add("fall", plain(check.fall), Scope::Group);
+            self.add("start_period", duration(check.start_period), Scope::Group);
+            self.add("weight", check.weight.map_or(Value::Unset("failing means Fault"), plain), Scope::Group);
         }
         self.table(&format!("[[{name}.claim]]"), &format!("{name}.claim.0"));
-        self.add("digitalocean.reserved_ip", Value::Toml(format!("\"{}\"", group.claim.address())), SHARED);
+        self.add("digitalocean.reserved_ip", Value::Toml(format!("\"{}\"", group.claim.address())), Scope::Group);
     }
 }
 

@@ -22,9 +22,9 @@ use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
-pub use listing::{Change, Setting, Value};
+pub use listing::{Setting, Value};
 pub use node::{NodeConfig, NodeFacts, NodeGroup};
-pub use problem::{Problem, Problems, Severity};
+pub use problem::{Problems, Severity};
 pub use source::Place;
 pub use types::Config;
 

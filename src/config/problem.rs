@@ -73,12 +73,6 @@ impl Problems {
         }
     }
 
-    /// The problems in the order of the file's lines; those without a place come last.
-    #[must_use]
-    pub fn list(&self) -> &[Problem] {
-        &self.list
-    }
-
     /// Whether nothing is wrong or odd.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -1453,8 +1453,10 @@ fn no_more_than_a_hundred_are_told_and_the_rest_is_counted() {
     let mut text = plain();
     (0..250).for_each(|at| writeln!(text, "unknown{at} = 1").unwrap());
     let problems = parse("haagent.toml", text.as_bytes()).unwrap_err();
-    assert_eq!((problems.list().len(), problems.count(Severity::Error)), (100, 250));
-    assert!(problems.to_string().ends_with("haagent.toml: and 150 more\n"));
+    assert_eq!(problems.count(Severity::Error), 250);
+    let told = problems.to_string();
+    assert_eq!(told.matches("haagent.toml:").count(), 101, "a hundred, and how many more:\n{told}");
+    assert!(told.ends_with("haagent.toml: and 150 more\n"));
 }
 
 #[test]
@@ -1465,7 +1467,6 @@ fn the_smallest_file_has_every_default() {
     assert_eq!((node.name, node.address, node.on_stop, node.realtime), (None, Discovered::Auto, OnStop::Resign, true));
     assert_eq!(node.state_dir, Path::new("/var/lib/haagent"));
     assert_eq!((heartbeat.port, heartbeat.interval), (NonZeroU16::new(17112).unwrap(), Duration::from_millis(500)));
-    assert_eq!(heartbeat.dead_interval(), Duration::from_millis(1500));
     let key = SecretSource::File("/etc/haagent/heartbeat.key".into());
     assert_eq!(heartbeat.authentication, Authentication::Keyed { key, old_key: None });
     assert_eq!(control.socket, Path::new("/run/haagent/haagent.sock"));
@@ -1720,30 +1721,6 @@ fn the_hash_is_of_what_a_group_shares() {
     ] {
         assert_ne!(hash(&plain().replace(from, to), first), expected, "{to} is a difference");
     }
-}
-
-#[test]
-fn a_reload_knows_what_changes_and_what_needs_a_restart() {
-    let old = loaded(&plain()).config;
-    assert_eq!(old.diff(&old), []);
-    let text = plain().replace("[heartbeat]", "[heartbeat]\nport = 17000\ninterval = \"1s\"").replace(
-        "docker.label = \"app=web\"",
-        "docker.label = \"app=api\"\n[[group.web.check]]\nname = \"two\"\ndocker.min = 1",
-    );
-    let changes = old.diff(&loaded(&text).config);
-    let named = |restart| -> Vec<&str> {
-        changes.iter().filter(|change| change.restart == restart).map(|change| change.path.as_str()).collect()
-    };
-    assert_eq!(named(true), ["heartbeat.port"]);
-    assert_eq!(
-        named(false)[..4],
-        [
-            "heartbeat.interval",
-            "group.web.check.0.docker.label",
-            "group.web.check.1.docker.min",
-            "group.web.check.1.docker.max"
-        ]
-    );
 }
 
 const SECRET: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0";

@@ -138,12 +138,6 @@ impl Heartbeat {
     pub const SHORTEST: Duration = Duration::from_millis(20);
     /// Above this a failover takes longer than a person with a shell.
     pub const LONGEST: Duration = Duration::from_secs(10);
-
-    /// D: three heartbeats missed.
-    #[must_use]
-    pub const fn dead_interval(&self) -> Duration {
-        self.interval.saturating_mul(3)
-    }
 }
 
 /// How heartbeats are guarded.

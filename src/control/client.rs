@@ -5,10 +5,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
+use super::line::{Cut, read_line};
 use super::wire::{ANSWER_BYTES, Envelope, Line, Request, Response};
 
 /// How long the agent may take for the first answer, beside the time that the request grants.
@@ -91,30 +92,15 @@ async fn conversation(
 
     let mut read = BufReader::new(read);
     loop {
-        let line = answer_line(&mut read).await.map_err(|cause| match cause {
-            AnswerError::Ended => ClientError::BrokeOff(path()),
-            AnswerError::TooLong => ClientError::NoAnswer { path: path(), cause: None },
+        let line = read_line(&mut read, ANSWER_BYTES).await.map_err(|cause| match cause {
+            Cut::Ended => ClientError::BrokeOff(path()),
+            Cut::TooLong => ClientError::NoAnswer { path: path(), cause: None },
         })?;
         match serde_json::from_slice(&line) {
             Ok(Line::Progress { progress: words }) => progress(&words),
             Ok(Line::Answer(response)) => return Ok(response),
             Err(cause) => return Err(ClientError::NoAnswer { path: path(), cause: Some(cause) }),
         }
-    }
-}
-
-enum AnswerError {
-    Ended,
-    TooLong,
-}
-
-async fn answer_line(read: &mut (impl AsyncBufRead + Unpin)) -> Result<Vec<u8>, AnswerError> {
-    let mut line = Vec::new();
-    let most = u64::try_from(ANSWER_BYTES).unwrap_or(u64::MAX);
-    match read.take(most).read_until(b'\n', &mut line).await {
-        Ok(_) if line.last() == Some(&b'\n') => Ok(line),
-        Ok(_) if line.len() >= ANSWER_BYTES => Err(AnswerError::TooLong),
-        Ok(_) | Err(_) => Err(AnswerError::Ended),
     }
 }
 

@@ -15,13 +15,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{Domain, SockAddr, Socket, Type};
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::unix::OwnedWriteHalf;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::line::{Cut, read_line};
 use super::wire::{ANSWER_BYTES, Envelope, Line, REQUEST_BYTES, Request, Response};
 use crate::view::render::clean;
 
@@ -60,8 +61,6 @@ impl Limits {
 /// Who asks, by the kernel's word.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    /// The user id.
-    pub uid: u32,
     /// The user's name, or "uid 1000"; what an act keeps as its author.
     pub user: String,
     progress: mpsc::Sender<String>,
@@ -69,10 +68,9 @@ pub struct Caller {
 
 impl Caller {
     /// A caller, and where its progress lines come out.
-    #[must_use]
-    pub fn new(uid: u32, user: &str) -> (Self, mpsc::Receiver<String>) {
+    fn new(user: String) -> (Self, mpsc::Receiver<String>) {
         let (progress, lines) = mpsc::channel(PROGRESS);
-        (Self { uid, user: user.to_owned(), progress }, lines)
+        (Self { user, progress }, lines)
     }
 
     /// Tells the caller what it waits for. Dropped if it does not listen.
@@ -233,7 +231,7 @@ async fn connection<H: Handler>(stream: UnixStream, handler: Arc<H>, waiters: Ar
     let (read, write) = stream.into_split();
     let mut read = BufReader::new(read);
     let mut write = Writer { half: write, within: limits.write };
-    let envelope = match timeout(limits.read, read_line(&mut read)).await {
+    let envelope = match timeout(limits.read, read_line(&mut read, REQUEST_BYTES)).await {
         Ok(Ok(line)) => match Envelope::from_line(&line) {
             Ok(envelope) => envelope,
             Err(error) => {
@@ -261,7 +259,7 @@ async fn connection<H: Handler>(stream: UnixStream, handler: Arc<H>, waiters: Ar
     } else {
         None
     };
-    let (caller, mut progress) = Caller::new(uid, &user(uid, envelope.sudo_user.as_deref()));
+    let (caller, mut progress) = Caller::new(user(uid, envelope.sudo_user.as_deref()));
     let within = request.patience() + limits.answer;
     let only_waits = matches!(request, Request::Wait { .. });
     let mut work = std::pin::pin!(timeout(within, handler.handle(request, caller)));
@@ -284,24 +282,6 @@ async fn connection<H: Handler>(stream: UnixStream, handler: Arc<H>, waiters: Ar
     });
     if listening {
         write.answer(response).await;
-    }
-}
-
-enum Cut {
-    /// The line is longer than a request may be.
-    TooLong,
-    /// The client ended or broke before its line did.
-    Ended,
-}
-
-/// A line without its end. No more than a request's bytes are ever kept.
-async fn read_line(read: &mut (impl AsyncBufReadExt + Unpin)) -> Result<Vec<u8>, Cut> {
-    let mut line = Vec::new();
-    let most = u64::try_from(REQUEST_BYTES).unwrap_or(u64::MAX);
-    match read.take(most).read_until(b'\n', &mut line).await {
-        Ok(_) if line.last() == Some(&b'\n') => Ok(line),
-        Ok(_) if line.len() >= REQUEST_BYTES => Err(Cut::TooLong),
-        Ok(_) | Err(_) => Err(Cut::Ended),
     }
 }
 

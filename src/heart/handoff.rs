@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -116,7 +116,7 @@ impl Bell {
     }
 }
 
-/// Wakes the agent: a byte in a socket of which tokio has the other end.
+/// Wakes the agent: a byte in a socket of which the agent waits for the other end.
 #[derive(Debug)]
 struct Knock(UnixStream);
 
@@ -154,29 +154,15 @@ impl Sender {
 /// The agent's other end.
 #[derive(Debug)]
 pub struct News {
-    ring: Receiver<FromHeart>,
-    knock: tokio::net::UnixStream,
-}
-
-impl News {
-    /// The next news; `None` once the heart is gone. Cancel safe.
-    pub async fn next(&mut self) -> Option<FromHeart> {
-        loop {
-            match self.ring.try_recv() {
-                Ok(news) => return Some(news),
-                Err(TryRecvError::Disconnected) => return None,
-                Err(TryRecvError::Empty) => {}
-            }
-            self.knock.readable().await.ok()?;
-            while matches!(self.knock.try_read(&mut [0; 64]), Ok(1..)) {}
-            // What was sent between the empty look and this is found by the next look.
-        }
-    }
+    /// What the heart says; disconnected once the heart is gone.
+    pub ring: Receiver<FromHeart>,
+    /// A byte comes whenever something was put into the ring, and when the heart is gone. It does not block.
+    pub knock: UnixStream,
 }
 
 /// The heart's ends.
 #[derive(Debug)]
-pub(super) struct HeartEnd {
+pub(crate) struct HeartEnd {
     inbox: Receiver<ToHeart>,
     inbox_bell: Bell,
     /// `None` only while it is dropped.
@@ -199,7 +185,7 @@ impl HeartEnd {
     }
 
     /// Tells the agent; never waits.
-    pub(super) fn tell(&mut self, news: FromHeart) {
+    pub(crate) fn tell(&mut self, news: FromHeart) {
         self.flush();
         if !self.backlog.is_empty() {
             self.keep(news);
@@ -211,7 +197,7 @@ impl HeartEnd {
     }
 
     /// Sends what waits and wakes the agent, at the end of a turn.
-    pub(super) fn finish_turn(&mut self) {
+    pub(crate) fn finish_turn(&mut self) {
         self.flush();
         if std::mem::take(&mut self.rung) {
             self.knock.knock();
@@ -267,8 +253,8 @@ impl Drop for HeartEnd {
     }
 }
 
-/// Both channels. To be called within the tokio runtime that will read [`News`].
-pub(super) fn channels() -> io::Result<(Sender, News, HeartEnd)> {
+/// Both channels.
+pub(crate) fn channels() -> io::Result<(Sender, News, HeartEnd)> {
     let (to, inbox) = sync_channel(RING);
     let (outbox, from) = sync_channel(RING);
     let inbox_bell = Bell(Arc::new(EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?));
@@ -284,17 +270,20 @@ pub(super) fn channels() -> io::Result<(Sender, News, HeartEnd)> {
         dropped: 0,
         rung: false,
     };
-    let news = News { ring: from, knock: tokio::net::UnixStream::from_std(heard)? };
-    Ok((Sender { ring: to, bell: inbox_bell }, news, heart))
+    Ok((Sender { ring: to, bell: inbox_bell }, News { ring: from, knock: heard }, heart))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::TryRecvError;
+
+    use nix::poll::{PollFd, PollFlags, poll};
+
     use super::*;
 
-    #[tokio::test]
-    async fn an_agent_that_does_not_read_holds_up_nothing_and_finds_the_newest_intent() {
-        let (_sender, mut news, mut heart) = channels().unwrap();
+    #[test]
+    fn an_agent_that_does_not_read_holds_up_nothing_and_finds_the_newest_intent() {
+        let (_sender, news, mut heart) = channels().unwrap();
         let group = GroupIndex(0);
         for _ in 0..RING + 10 {
             heart.tell(FromHeart::Bulletin(PeerIndex(0), Vec::new()));
@@ -310,18 +299,20 @@ mod tests {
         let mut intents = Vec::new();
         for _ in 0..RING + BACKLOG {
             heart.finish_turn();
-            if let Some(FromHeart::Intent(_, intent)) = news.next().await {
+            if let Ok(FromHeart::Intent(_, intent)) = news.ring.try_recv() {
                 intents.push(intent);
             }
         }
         assert_eq!(intents, [Intent::Yield], "the older ones were replaced");
         drop(heart);
-        assert!(news.next().await.is_none());
+        assert_eq!(news.ring.try_recv().unwrap_err(), TryRecvError::Disconnected);
     }
 
-    #[tokio::test]
-    async fn the_agent_is_woken_for_what_comes_while_it_waits() {
-        let (sender, mut news, mut heart) = channels().unwrap();
+    #[test]
+    fn the_agent_is_woken_by_the_descriptor() {
+        let (sender, news, mut heart) = channels().unwrap();
+        let readable = |news: &News| poll(&mut [PollFd::new(news.knock.as_fd(), PollFlags::POLLIN)], 0u8).unwrap() == 1;
+        assert!(!readable(&news));
         let thread = std::thread::spawn(move || {
             // Rung by the agent's message, this side answers.
             while heart.receive().is_none() {
@@ -331,8 +322,10 @@ mod tests {
             heart.finish_turn();
         });
         sender.send(ToHeart::View).unwrap();
-        assert!(matches!(news.next().await, Some(FromHeart::Stopped)));
         thread.join().unwrap();
+        assert!(readable(&news));
+        assert!(matches!(news.ring.try_recv(), Ok(FromHeart::Stopped)));
+        assert_eq!(news.ring.try_recv().unwrap_err(), TryRecvError::Disconnected);
         assert_eq!(sender.send(ToHeart::View), Err(HeartStuck));
     }
 }

@@ -16,7 +16,6 @@ use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::mpsc;
-use std::thread::JoinHandle;
 use std::time::SystemTime;
 
 use nix::poll::{PollFd, PollFlags, ppoll};
@@ -29,6 +28,8 @@ use crate::sys::clock;
 use crate::sys::notify::Notifier;
 use crate::sys::rt::{self, Scheduling};
 
+#[cfg(test)]
+pub(crate) use handoff::channels;
 pub use handoff::{BrainMark, FromHeart, HeartStuck, HeartView, News, Sender, ToHeart};
 pub use interface::NoInterface;
 pub use udp::OpenError;
@@ -83,30 +84,19 @@ pub enum StartError {
 pub struct Heart {
     /// What to tell it.
     pub sender: Sender,
-    /// What it tells.
-    pub news: News,
     /// To be stamped by the agent whenever it comes round its loop.
     pub mark: Arc<BrainMark>,
     /// How it is scheduled; `None` where realtime was not asked for.
     pub scheduling: Option<Scheduling>,
     /// The interface of the private address.
     pub interface: String,
-    thread: JoinHandle<()>,
 }
 
-impl Heart {
-    /// Whether the thread has ended.
-    #[must_use]
-    pub fn ended(&self) -> bool {
-        self.thread.is_finished()
-    }
-}
-
-/// Opens the sockets and starts the thread. To be called within the tokio runtime that reads [`News`].
+/// Opens the sockets and starts the thread. What it tells comes out of [`News`].
 ///
 /// # Errors
 /// The address is not this host's, the port is taken, or the system gives no thread.
-pub fn start(plan: Plan) -> Result<Heart, StartError> {
+pub fn start(plan: Plan) -> Result<(Heart, News), StartError> {
     let interface = interface::of(plan.node.own)?;
     udp::check_free(plan.node.own, plan.port)?;
     let sockets = plan.node.peers.iter().map(|peer| PeerSocket::open(plan.node.own, *peer, plan.port));
@@ -116,14 +106,14 @@ pub fn start(plan: Plan) -> Result<Heart, StartError> {
     mark.stamp(clock::now());
     let (told, scheduling) = mpsc::sync_channel(1);
     let beating = Arc::clone(&mark);
-    let thread = std::thread::Builder::new().name("heart".to_owned()).stack_size(256 * 1024).spawn(move || {
+    std::thread::Builder::new().name("heart".to_owned()).stack_size(256 * 1024).spawn(move || {
         let scheduling = plan.realtime.then(rt::make_realtime);
         let _ = told.send(scheduling);
         let node = Node::new(clock::now(), plan.node, plan.keys, plan.memory);
         Beating::new(node, end, beating, plan.watchdog).run(&sockets);
     })?;
     let scheduling = scheduling.recv().unwrap_or_default();
-    Ok(Heart { sender, news, mark, scheduling, interface, thread })
+    Ok((Heart { sender, mark, scheduling, interface }, news))
 }
 
 /// The thread's own.

@@ -2,8 +2,7 @@
 
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU8, Ordering};
-
-use tokio::time::timeout;
+use std::sync::mpsc::RecvTimeoutError;
 
 use super::*;
 use crate::proto::claim::event::{ClaimReport, Intent};
@@ -14,7 +13,7 @@ use crate::proto::heartbeat::mac::Key;
 use crate::proto::ids::{BootId, GroupId, NodeId, Priority};
 use crate::proto::node::{GroupIndex, GroupParams};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 const GROUP: GroupIndex = GroupIndex(0);
 /// Long enough that a busy machine is no gap.
 const INTERVAL: Duration = Duration::from_millis(200);
@@ -56,86 +55,94 @@ fn plan(own: Ipv4Addr, peer: Ipv4Addr, port: u16) -> Plan {
     Plan { node, keys, memory: None, port, realtime: false, watchdog: None }
 }
 
-fn begin(own: Ipv4Addr, peer: Ipv4Addr, port: u16) -> Heart {
-    let heart = start(plan(own, peer, port)).unwrap();
+/// A heart and what it says.
+struct Beat {
+    heart: Heart,
+    news: News,
+}
+
+fn begin(own: Ipv4Addr, peer: Ipv4Addr, port: u16) -> Beat {
+    let (heart, news) = start(plan(own, peer, port)).unwrap();
     let candidacy = Candidacy { healthy: true, priority: Priority::DEFAULT, because: None };
     heart.sender.send(ToHeart::Candidacy(GROUP, candidacy)).unwrap();
-    heart
+    Beat { heart, news }
 }
 
-/// Reads news until one fits; the brain is alive meanwhile.
-async fn until<T>(heart: &mut Heart, mut fits: impl FnMut(&FromHeart) -> Option<T>) -> T {
-    let found = async {
-        loop {
-            heart.mark.stamp(clock::now());
-            let next = timeout(Duration::from_millis(100), heart.news.next()).await;
-            if let Ok(news) = next
-                && let Some(found) = fits(&news.expect("the heart beats"))
-            {
-                return found;
+impl Beat {
+    /// Reads news until one fits; the brain is alive meanwhile.
+    fn until<T>(&mut self, fits: impl Fn(&FromHeart) -> Option<T>) -> T {
+        let deadline = clock::now() + PATIENCE;
+        while clock::now() < deadline {
+            self.heart.mark.stamp(clock::now());
+            match self.news.ring.recv_timeout(BRAIN_STALE / 10) {
+                Ok(news) => {
+                    if let Some(found) = fits(&news) {
+                        return found;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => panic!("the heart has ended"),
             }
         }
-    };
-    timeout(PATIENCE, found).await.expect("within 10 s")
-}
+        panic!("not within {PATIENCE:?}");
+    }
 
-async fn until_state(heart: &mut Heart, state: NodeState) -> election::Transition {
-    until(heart, |news| match news {
-        FromHeart::Transition(GROUP, transition) if transition.to == state => Some(transition.clone()),
-        _ => None,
-    })
-    .await
-}
+    fn until_state(&mut self, state: NodeState) -> election::Transition {
+        self.until(|news| match news {
+            FromHeart::Transition(GROUP, transition) if transition.to == state => Some(transition.clone()),
+            _ => None,
+        })
+    }
 
-async fn view(heart: &mut Heart) -> HeartView {
-    heart.sender.send(ToHeart::View).unwrap();
-    until(heart, |news| match news {
-        FromHeart::View(view) => Some(HeartView { node: view.node.clone(), ..**view }),
-        _ => None,
-    })
-    .await
-}
+    fn view(&mut self) -> HeartView {
+        self.heart.sender.send(ToHeart::View).unwrap();
+        self.until(|news| match news {
+            FromHeart::View(view) => Some(HeartView { node: view.node.clone(), ..**view }),
+            _ => None,
+        })
+    }
 
-/// Asks for views until one fits.
-async fn until_view(heart: &mut Heart, fits: impl Fn(&HeartView) -> bool) -> HeartView {
-    let found = async {
-        loop {
-            let view = view(heart).await;
+    /// Asks for views until one fits.
+    fn until_view(&mut self, fits: impl Fn(&HeartView) -> bool) -> HeartView {
+        let deadline = clock::now() + PATIENCE;
+        while clock::now() < deadline {
+            let view = self.view();
             if fits(&view) {
                 return view;
             }
+            std::thread::yield_now();
         }
-    };
-    timeout(PATIENCE, found).await.expect("within 10 s")
+        panic!("not within {PATIENCE:?}");
+    }
 }
 
-#[tokio::test]
-async fn two_hearts_hear_each_other_and_measure_the_way() {
+#[test]
+fn two_hearts_hear_each_other_and_measure_the_way() {
     let [a, b] = pair();
     let port = free_port(a);
     let (mut one, mut other) = (begin(a, b, port), begin(b, a, port));
-    assert_eq!(one.interface, "lo");
+    assert_eq!(one.heart.interface, "lo");
     for heart in [&mut one, &mut other] {
-        let view = until_view(heart, |view| view.node.links[0].echoed && view.node.links[0].rtt.is_some()).await;
+        let view = heart.until_view(|view| view.node.links[0].echoed && view.node.links[0].rtt.is_some());
         let link = view.node.links[0];
         assert!(link.rtt.unwrap() < Duration::from_secs(1) && link.counts.accepted > 0, "{link:?}");
     }
 }
 
-#[tokio::test]
-async fn without_a_peer_the_heart_looks_for_the_truth_and_becomes_backup() {
+#[test]
+fn without_a_peer_the_heart_looks_for_the_truth_and_becomes_backup() {
     let [a, b] = pair();
     let mut alone = begin(a, b, free_port(a));
-    let wanted = until(&mut alone, |news| match news {
+    let wanted = alone.until(|news| match news {
         FromHeart::Intent(GROUP, intent) => Some(*intent),
         _ => None,
     });
-    assert_eq!(wanted.await, Intent::Watch);
-    assert_eq!(until_state(&mut alone, NodeState::Backup).await.reason, election::Reason::Listened { master: None });
+    assert_eq!(wanted, Intent::Watch);
+    assert_eq!(alone.until_state(NodeState::Backup).reason, election::Reason::Listened { master: None });
 }
 
-#[tokio::test]
-async fn what_the_heart_is_told_comes_back_as_what_it_wants() {
+#[test]
+fn what_the_heart_is_told_comes_back_as_what_it_wants() {
     let [a, b] = pair();
     let mut heart = begin(a, b, free_port(a));
     let now = clock::now();
@@ -146,56 +153,52 @@ async fn what_the_heart_is_told_comes_back_as_what_it_wants() {
         holder: crate::proto::claim::event::Holder::Mine,
         settled: true,
     };
-    heart.sender.send(ToHeart::Claim(GROUP, ClaimReport { look: Some(look), ..ClaimReport::default() })).unwrap();
-    let transition = until_state(&mut heart, NodeState::Master).await;
+    heart.heart.sender.send(ToHeart::Claim(GROUP, ClaimReport { look: Some(look), ..ClaimReport::default() })).unwrap();
+    let transition = heart.until_state(NodeState::Master);
     assert_eq!(transition.reason, election::Reason::Resume);
-    let held = until(&mut heart, |news| match news {
+    let held = heart.until(|news| match news {
         FromHeart::Intent(GROUP, Intent::Hold(hold)) => Some(hold.term),
         _ => None,
     });
-    assert_eq!(held.await, transition.term);
+    assert_eq!(held, transition.term);
 }
 
-#[tokio::test]
-async fn a_stop_says_goodbye_and_ends_the_thread() {
+#[test]
+fn a_stop_says_goodbye_and_ends_the_thread() {
     let [a, b] = pair();
     let port = free_port(a);
     let (mut one, mut other) = (begin(a, b, port), begin(b, a, port));
-    until_view(&mut one, |view| view.node.links[0].echoed).await;
-    one.sender.send(ToHeart::Stop { resign: true }).unwrap();
-    until(&mut one, |news| matches!(news, FromHeart::Stopped).then_some(())).await;
+    one.until_view(|view| view.node.links[0].echoed);
+    one.heart.sender.send(ToHeart::Stop { resign: true }).unwrap();
+    one.until(|news| matches!(news, FromHeart::Stopped).then_some(()));
     let left = |view: &HeartView| view.node.groups[0].peers[0].report.is_some_and(|report| report.leaving.is_some());
-    until_view(&mut other, left).await;
-    assert!(timeout(PATIENCE, one.news.next()).await.unwrap().is_none(), "the heart is gone");
-    assert!(one.sender.send(ToHeart::View).is_err());
+    other.until_view(left);
+    let last = one.news.ring.recv_timeout(PATIENCE);
+    assert!(matches!(last, Err(RecvTimeoutError::Disconnected)), "{last:?}");
+    assert!(one.heart.sender.send(ToHeart::View).is_err());
 }
 
-#[tokio::test]
-async fn a_dead_brain_makes_the_heart_resign_and_fall_silent() {
+#[test]
+fn a_dead_brain_makes_the_heart_resign_and_fall_silent() {
     let [a, b] = pair();
     let port = free_port(a);
     let (mut one, mut other) = (begin(a, b, port), begin(b, a, port));
-    until_view(&mut other, |view| view.node.links[0].echoed).await;
+    other.until_view(|view| view.node.links[0].echoed);
     // Nobody stamps the mark of `one` any more.
     let left = |view: &HeartView| view.node.groups[0].peers[0].report.is_some_and(|report| report.leaving.is_some());
-    until_view(&mut other, left).await;
-    let silent_from = view(&mut other).await.node.links[0].heard_at.unwrap();
+    other.until_view(left);
+    let silent_from = other.view().node.links[0].heard_at.unwrap();
     let silent = |view: &HeartView| {
         let heard = view.node.links[0].heard_at.unwrap();
         view.at - heard > INTERVAL * 4 && heard - silent_from < INTERVAL * 2
     };
-    until_view(&mut other, silent).await;
-    let reason = until(&mut one, |news| match news {
-        FromHeart::Transition(GROUP, transition) => Some(transition.reason.clone()),
-        _ => None,
-    });
-    // The mark is stamped again by `until`; what was said stays said.
-    let _ = reason.await;
-    assert!(until_view(&mut one, |_| true).await.node.groups[0].reason == Some(election::Reason::BrainStale));
+    other.until_view(silent);
+    // Its mark is stamped again by now; what was said stays said.
+    assert!(one.until_view(|_| true).node.groups[0].reason == Some(election::Reason::BrainStale));
 }
 
-#[tokio::test]
-async fn garbage_and_forgeries_are_counted_and_change_nothing() {
+#[test]
+fn garbage_and_forgeries_are_counted_and_change_nothing() {
     let [a, b] = pair();
     let port = free_port(a);
     let mut heart = begin(a, b, port);
@@ -209,18 +212,18 @@ async fn garbage_and_forgeries_are_counted_and_change_nothing() {
         let counts = view.node.links[0].counts;
         counts.malformed == 3 && counts.wrong_key == 1
     };
-    let view = until_view(&mut heart, counted).await;
+    let view = heart.until_view(counted);
     assert_eq!((view.node.links[0].heard_at, view.node.links[0].counts.accepted), (None, 0));
     // From an address that is no peer nothing arrives at all.
     let stranger = std::net::UdpSocket::bind((Ipv4Addr::new(127, 72, 254, 9), 0)).unwrap();
     stranger.send_to(&[0; 64], (a, port)).unwrap();
     forger.send(b"again").unwrap();
-    let view = until_view(&mut heart, |view| view.node.links[0].counts.malformed == 4).await;
+    let view = heart.until_view(|view| view.node.links[0].counts.malformed == 4);
     assert_eq!(view.node.links[0].counts.wrong_key, 1);
 }
 
-#[tokio::test]
-async fn a_second_agent_is_refused_at_the_start() {
+#[test]
+fn a_second_agent_is_refused_at_the_start() {
     let [a, b] = pair();
     let port = free_port(a);
     let _one = begin(a, b, port);

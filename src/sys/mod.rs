@@ -1,7 +1,7 @@
 //! The operating system: clocks, randomness, scheduling, logs, systemd. The only home of `unsafe`.
 
 pub mod clock;
-pub mod log;
-pub mod notify;
-pub mod rng;
-pub mod rt;
+pub(crate) mod log;
+pub(crate) mod notify;
+pub(crate) mod rng;
+pub(crate) mod rt;

@@ -12,8 +12,6 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::process;
 use std::time::Duration;
 
-use crate::sys::clock;
-
 /// What could not be told, and why.
 #[derive(Debug, thiserror::Error)]
 pub enum NotifyError {
@@ -73,14 +71,6 @@ impl Notifier {
     /// The message was not taken.
     pub fn status(&self, status: impl fmt::Display) -> Result<(), NotifyError> {
         self.send(&format!("STATUS={}", one_line(status)))
-    }
-
-    /// A reload begins; [`Self::ready`] ends it.
-    ///
-    /// # Errors
-    /// The message was not taken.
-    pub fn reloading(&self) -> Result<(), NotifyError> {
-        self.send(&format!("RELOADING=1\nMONOTONIC_USEC={}", clock::monotonic_micros()))
     }
 
     /// The agent begins to stop. Said before it resigns.
@@ -146,15 +136,6 @@ mod tests {
         let (_dir, systemd, notifier) = bound();
         notifier.ready("web: backup\nSTOPPING=1").unwrap();
         assert_eq!(received(&systemd), "READY=1\nSTATUS=web: backup STOPPING=1");
-    }
-
-    #[test]
-    fn a_reload_says_when_it_began() {
-        let (_dir, systemd, notifier) = bound();
-        notifier.reloading().unwrap();
-        let told = received(&systemd);
-        let micros = told.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").unwrap();
-        assert!(micros.parse::<u64>().unwrap() > 0, "{told}");
     }
 
     #[test]

@@ -135,7 +135,7 @@ pub struct GroupFacts {
     pub name: GroupName,
     /// This node's state in it.
     pub state: State,
-    /// Why it is in this state: one of [`words::REASONS`](super::words::REASONS).
+    /// Why it is in this state: a word of [`words::reason`](super::words::reason).
     pub reason: String,
     /// The same as a sentence, with what it rests on.
     pub evidence: Option<String>,
@@ -459,7 +459,7 @@ pub struct Move {
     pub from: Option<NodeName>,
     /// To where.
     pub to: Option<NodeName>,
-    /// Why: one of [`words::REASONS`](super::words::REASONS).
+    /// Why: a word of [`words::reason`](super::words::reason), or [`words::REPAIRED`](super::words::REPAIRED).
     pub reason: String,
     /// The same as a sentence, with what it rests on.
     pub evidence: Option<String>,

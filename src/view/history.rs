@@ -2,15 +2,14 @@
 //!
 //! [`History::record`] never waits: the entry is kept in memory and handed to a
 //! writer thread through a bounded queue. A disk that is full, slow or gone costs
-//! lines in the file, counted in [`History::unwritten`], and nothing else.
+//! lines in the file, told by [`History::trouble`], and nothing else.
 
 use std::collections::VecDeque;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -71,7 +70,7 @@ pub struct StateChange {
     pub from_state: State,
     /// After.
     pub to_state: State,
-    /// Why: one of [`words::REASONS`](super::words::REASONS).
+    /// Why: a word of [`words::reason`].
     pub reason: String,
     /// The same as a sentence, with what it rests on.
     pub evidence: Option<String>,
@@ -145,10 +144,10 @@ pub struct History {
     queue: SyncSender<Job>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
+    path: PathBuf,
     entries: Mutex<VecDeque<Entry>>,
-    unwritten: AtomicU64,
     trouble: Mutex<Option<String>>,
 }
 
@@ -160,6 +159,14 @@ impl Shared {
 
     fn trouble(&self) -> MutexGuard<'_, Option<String>> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn complain(&self, why: &dyn fmt::Display) {
+        let text = format!(
+            "history {}: {why}; what happens is kept in memory only: make room there, or give the directory to the agent's user",
+            self.path.display()
+        );
+        *self.trouble() = Some(text);
     }
 
     fn keep(&self, entry: Entry) {
@@ -191,10 +198,11 @@ impl History {
     /// # Errors
     /// Only if the writer thread cannot be started.
     pub fn open(state_dir: &Path) -> io::Result<Self> {
-        let shared = Arc::new(Shared::default());
+        let path = state_dir.join(FILE);
+        let shared = Arc::new(Shared { path, entries: Mutex::default(), trouble: Mutex::default() });
         let (queue, jobs) = sync_channel(QUEUE);
-        let mut writer = Writer::new(state_dir.join(FILE), Arc::clone(&shared));
-        match read_lines(&writer.path) {
+        let mut writer = Writer::new(Arc::clone(&shared));
+        match read_lines(&shared.path) {
             Ok((lines, whole)) => {
                 for entry in lines.iter().filter_map(|line| serde_json::from_str::<Entry>(line).ok()) {
                     shared.keep(entry.bounded());
@@ -203,7 +211,7 @@ impl History {
                 writer.bytes = lines.iter().map(|line| line.len() + 1).sum();
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => writer.complain(&error),
+            Err(error) => shared.complain(&error),
         }
         // Not awaited: it ends when the last `History` is dropped, and a hung disk must not hold up the end of the process.
         std::thread::Builder::new().name("haagent-history".to_owned()).spawn(move || writer.run(&jobs))?;
@@ -218,7 +226,7 @@ impl History {
         match self.queue.try_send(job) {
             Ok(()) => {}
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
-                self.shared.unwritten.fetch_add(1, Ordering::Relaxed);
+                self.shared.complain(&format_args!("the disk has taken nothing for {QUEUE} entries"));
             }
         }
     }
@@ -242,12 +250,6 @@ impl History {
         })
     }
 
-    /// Entries that are in memory only, because the disk did not take them.
-    #[must_use]
-    pub fn unwritten(&self) -> u64 {
-        self.shared.unwritten.load(Ordering::Relaxed)
-    }
-
     /// Why the file could not be read or written, most lately; nothing while it can.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
@@ -264,7 +266,6 @@ impl History {
 }
 
 struct Writer {
-    path: PathBuf,
     shared: Arc<Shared>,
     lines: usize,
     bytes: usize,
@@ -273,8 +274,8 @@ struct Writer {
 }
 
 impl Writer {
-    fn new(path: PathBuf, shared: Arc<Shared>) -> Self {
-        Self { path, shared, lines: 0, bytes: 0, torn: false }
+    fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, lines: 0, bytes: 0, torn: false }
     }
 
     fn run(mut self, jobs: &Receiver<Job>) {
@@ -291,18 +292,9 @@ impl Writer {
             Ok(()) => *self.shared.trouble() = None,
             Err(error) => {
                 self.torn = true;
-                self.shared.unwritten.fetch_add(1, Ordering::Relaxed);
-                self.complain(&error);
+                self.shared.complain(&error);
             }
         }
-    }
-
-    fn complain(&self, error: &io::Error) {
-        let text = format!(
-            "history {}: {error}; what happens is kept in memory only: make room there, or give the directory to the agent's user",
-            self.path.display()
-        );
-        *self.shared.trouble() = Some(text);
     }
 
     fn append(&mut self, entry: &Entry) -> io::Result<()> {
@@ -314,8 +306,12 @@ impl Writer {
         if self.torn {
             line.insert(0, '\n');
         }
-        let mut file =
-            OpenOptions::new().create(true).append(true).mode(0o640).custom_flags(libc::O_CLOEXEC).open(&self.path)?;
+        let mut file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o640)
+            .custom_flags(libc::O_CLOEXEC)
+            .open(&self.shared.path)?;
         file.write_all(line.as_bytes())?;
         file.sync_data()?;
         self.torn = false;
@@ -326,7 +322,7 @@ impl Writer {
 
     /// Keeps the newer half, by a new file that takes the old one's place at once.
     fn forget_older_half(&mut self) -> io::Result<()> {
-        let (lines, _) = match read_lines(&self.path) {
+        let (lines, _) = match read_lines(&self.shared.path) {
             Ok(read) => read,
             Err(error) if error.kind() == io::ErrorKind::NotFound => (Vec::new(), true),
             Err(error) => return Err(error),
@@ -343,11 +339,11 @@ impl Writer {
             text.push('\n');
         }
 
-        let new = self.path.with_extension("jsonl.new");
+        let new = self.shared.path.with_extension("jsonl.new");
         let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o640).open(&new)?;
         file.write_all(text.as_bytes())?;
         file.sync_data()?;
-        fs::rename(&new, &self.path)?;
+        fs::rename(&new, &self.shared.path)?;
         (self.lines, self.bytes, self.torn) = (kept.len(), text.len(), false);
         Ok(())
     }

@@ -34,9 +34,6 @@ enum Paint {
 }
 
 impl Style {
-    /// No colour: for pipes, files and tests.
-    pub const PLAIN: Self = Self { colour: false };
-
     /// The word that the eye should find.
     pub(super) fn strong(self, text: &str) -> String {
         self.paint(Paint::Strong, text)

@@ -3,7 +3,7 @@
 //!
 //! It is plain data, written by the agent: the [`facts`](super::facts), and what follows
 //! from them (does the address serve, would a failover work), worked out once, in
-//! [`judge`](super::judge), when a [`Group`] is made.
+//! [`judge`], when a [`Group`] is made.
 //!
 //! As JSON it is an interface, described in `docs/status.md`: keys are only ever
 //! added, enums are lower case and closed, what is not known is `null`, ages and

@@ -10,8 +10,9 @@ use crate::proto::election::event::{Evidence, Reason};
 use crate::proto::heartbeat::{DeposedBy, HandOver};
 use crate::proto::time::{Duration, Time};
 
-/// Every word that [`reason`] can say.
-pub const REASONS: [&str; 21] = [
+/// Every word that [`reason`] can say, and [`REPAIRED`]: the list in `docs/status.md`.
+#[cfg(test)]
+pub(super) const REASONS: [&str; 21] = [
     "listened",
     "resume",
     "holder",
@@ -61,7 +62,7 @@ pub fn claim(state: ClaimState) -> &'static str {
     }
 }
 
-/// Why a node changed its state: one of [`REASONS`].
+/// Why a node changed its state: one of the words in `docs/status.md`.
 #[must_use]
 pub fn reason(reason: &Reason) -> &'static str {
     match reason {

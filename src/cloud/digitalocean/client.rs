@@ -14,26 +14,19 @@ use reqwest::{Method, RequestBuilder, Url};
 use serde::de::DeserializeOwned;
 
 use super::error::{Call, Error, ErrorKind, Refusal, WaitHeaders, wait};
-use super::types::{
-    Action, ActionAnswer, Droplet, DropletAnswer, DropletsPage, ErrorBody, Page, ReservedIp, ReservedIpAnswer,
-    ReservedIpsPage,
-};
+use super::types::{Action, ActionAnswer, Droplet, DropletAnswer, ErrorBody, ReservedIp, ReservedIpAnswer};
 use crate::cloud::clean;
 use crate::cloud::dns::Resolver;
 use crate::cloud::http::{self, TlsError};
-use crate::cloud::warm::{KeepOn, Kept, Shelf, TakeFrom};
+use crate::cloud::warm::{Kept, Shelf, Use};
 use crate::config::secret::Secret;
 use crate::proto::claim::event::CloudActionId;
 use crate::proto::ids::DropletId;
 use crate::proto::time::Duration;
 use crate::sys::clock;
 
-/// The longest body that is read. A page of 50 droplets has about 300 KiB.
+/// The longest body that is read. A droplet has about 6 KiB.
 pub const BODY_LIMIT: usize = 1 << 20;
-/// Items on a page: fewer than the API's 200, so that a page keeps below [`BODY_LIMIT`].
-const PER_PAGE: u32 = 50;
-/// The most pages of a list that are read: 5,000 droplets of one tag.
-const PAGES: u32 = 100;
 
 /// What a client needs to know.
 #[derive(Clone, Debug)]
@@ -134,9 +127,9 @@ impl Client {
         let connect_timeout = settings.timeout * 3 / 5;
         let builder = || http::builder(tls.clone(), settings.resolver.clone(), connect_timeout);
         let shelf = Shelf::default();
-        let working = builder().default_headers(headers.clone()).connector_layer(TakeFrom(shelf.clone()));
+        let working = builder().default_headers(headers.clone()).connector_layer(Use::Take(shelf.clone()));
         let fresh = builder().default_headers(headers).pool_max_idle_per_host(0);
-        let warming = builder().pool_max_idle_per_host(0).connector_layer(KeepOn(shelf.clone()));
+        let warming = builder().pool_max_idle_per_host(0).connector_layer(Use::Keep(shelf.clone()));
         Ok(Self {
             working: working.build().map_err(SettingsError::Http)?,
             fresh: fresh.build().map_err(SettingsError::Http)?,
@@ -197,24 +190,6 @@ impl Client {
         self.call(Call::Droplet(droplet), request).await.map(|answer: DropletAnswer| answer.droplet)
     }
 
-    /// `GET /v2/droplets?tag_name=...`, page by page: the droplets with the tag. An unknown tag has none.
-    ///
-    /// # Errors
-    /// See [`ErrorKind`]; one page that fails fails the list.
-    pub async fn droplets_by_tag(&self, tag: &str) -> Result<Vec<Droplet>, Error> {
-        let mut url = self.url("v2/droplets");
-        url.query_pairs_mut().append_pair("tag_name", tag);
-        self.list::<DropletsPage>(&Call::DropletsByTag(tag.into()), &url).await
-    }
-
-    /// `GET /v2/reserved_ips`, page by page: the account's reserved IPv4s.
-    ///
-    /// # Errors
-    /// See [`ErrorKind`]; one page that fails fails the list.
-    pub async fn reserved_ips(&self) -> Result<Vec<ReservedIp>, Error> {
-        self.list::<ReservedIpsPage>(&Call::ReservedIps, &self.url("v2/reserved_ips")).await
-    }
-
     /// Opens a connection (DNS, TCP, TLS) for the next call, unless one is open
     /// already; no request.
     ///
@@ -237,21 +212,6 @@ impl Client {
         let path = format!("{}/{path}", url.path().trim_end_matches('/'));
         url.set_path(&path);
         url
-    }
-
-    async fn list<P: Page + DeserializeOwned>(&self, call: &Call, url: &Url) -> Result<Vec<P::Item>, Error> {
-        let mut all = Vec::new();
-        for page in 1..=PAGES {
-            let mut url = url.clone();
-            url.query_pairs_mut().append_pair("per_page", &PER_PAGE.to_string()).append_pair("page", &page.to_string());
-            let (items, more) = self.call::<P>(call.clone(), self.working.get(url)).await?.into_items();
-            let empty = items.is_empty();
-            all.extend(items);
-            if !more || empty {
-                return Ok(all);
-            }
-        }
-        Err(self.error(call.clone(), ErrorKind::Endless { pages: PAGES }))
     }
 
     async fn call<T: DeserializeOwned>(&self, call: Call, request: RequestBuilder) -> Result<T, Error> {

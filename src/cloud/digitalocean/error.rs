@@ -19,6 +19,8 @@ pub const RETRY_AFTER_CAP: Duration = Duration::from_secs(300);
 pub const RESET_CAP: Duration = Duration::from_secs(60);
 /// The wait after a 429 that says nothing about it.
 pub const UNSAID_WAIT: Duration = Duration::from_secs(10);
+/// How a running agent comes to use a new token.
+const RESTART: &str = "`haagent restart` and `systemctl restart haagent`";
 /// The shortest wait after any 429.
 const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 
@@ -33,10 +35,6 @@ pub enum Call {
     Action { address: Ipv4Addr, action: CloudActionId },
     /// What the droplet is.
     Droplet(DropletId),
-    /// Which droplets have the tag.
-    DropletsByTag(Arc<str>),
-    /// Which reserved IPs there are.
-    ReservedIps,
     /// Open a connection; no request.
     Warm,
 }
@@ -46,23 +44,17 @@ impl Call {
     const fn writes(&self) -> bool {
         match self {
             Self::Assign { .. } => true,
-            Self::ReservedIp(_)
-            | Self::Action { .. }
-            | Self::Droplet(_)
-            | Self::DropletsByTag(_)
-            | Self::ReservedIps
-            | Self::Warm => false,
+            Self::ReservedIp(_) | Self::Action { .. } | Self::Droplet(_) | Self::Warm => false,
         }
     }
 
     /// The scopes that a token needs for the call.
     const fn scopes(&self) -> &'static str {
         match self {
-            Self::ReservedIp(_) | Self::ReservedIps => "reserved_ip:read and droplet:read",
+            Self::ReservedIp(_) => "reserved_ip:read and droplet:read",
             Self::Assign { .. } => "reserved_ip:update",
             Self::Action { .. } => "reserved_ip:read",
             Self::Droplet(_) => "droplet:read",
-            Self::DropletsByTag(_) => "droplet:read and tag:read",
             Self::Warm => "none",
         }
     }
@@ -75,8 +67,6 @@ impl fmt::Display for Call {
             Self::Assign { address, droplet } => write!(f, "assigning {address} to droplet {droplet}"),
             Self::Action { address, action } => write!(f, "asking for action {} on {address}", action.0),
             Self::Droplet(droplet) => write!(f, "reading droplet {droplet}"),
-            Self::DropletsByTag(tag) => write!(f, "listing the droplets tagged {tag:?}"),
-            Self::ReservedIps => f.write_str("listing the reserved IPs"),
             Self::Warm => f.write_str("opening a connection"),
         }
     }
@@ -118,9 +108,6 @@ pub enum ErrorKind {
         #[source]
         cause: serde_json::Error,
     },
-    /// The list has more pages than anybody has droplets.
-    #[error("the list does not end after {pages} pages")]
-    Endless { pages: u32 },
     /// An answer that is no success.
     #[error("{0}")]
     Refused(Refusal),
@@ -171,8 +158,7 @@ impl Error {
             | ErrorKind::Lost(_)
             | ErrorKind::TimedOut(_)
             | ErrorKind::TooBig { .. }
-            | ErrorKind::Nonsense { .. }
-            | ErrorKind::Endless { .. } => None,
+            | ErrorKind::Nonsense { .. } => None,
         }
     }
 
@@ -182,7 +168,7 @@ impl Error {
         Failure { class: self.class(), text: self.text().into() }
     }
 
-    /// What is done about it (design section 7's table).
+    /// What is done about it (the table in `docs/design.md`, "The claim").
     #[must_use]
     pub fn class(&self) -> FailureClass {
         // An answer that was lost on a write may have worked; one that makes no sense on a read did nothing.
@@ -190,7 +176,7 @@ impl Error {
         match &self.kind {
             ErrorKind::Connect(_) => FailureClass::Again,
             ErrorKind::Lost(_) | ErrorKind::TimedOut(_) => FailureClass::Unanswered,
-            ErrorKind::TooBig { .. } | ErrorKind::Nonsense { .. } | ErrorKind::Endless { .. } => unreadable,
+            ErrorKind::TooBig { .. } | ErrorKind::Nonsense { .. } => unreadable,
             ErrorKind::Refused(refusal) => match refusal.status {
                 429 => FailureClass::NotBefore(refusal.wait),
                 422 => class_of_422(&refusal.message),
@@ -231,22 +217,21 @@ impl Error {
             | ErrorKind::Lost(_)
             | ErrorKind::TimedOut(_)
             | ErrorKind::TooBig { .. }
-            | ErrorKind::Nonsense { .. }
-            | ErrorKind::Endless { .. } => return None,
+            | ErrorKind::Nonsense { .. } => return None,
             ErrorKind::Refused(refusal) => refusal,
         };
         let (source, scopes) = (&refusal.token_source, self.call.scopes());
         match refusal.status {
             300..=399 => Some("check digitalocean.api_url".to_owned()),
-            401 => Some(format!(
-                "the token is wrong, expired or revoked: put a valid one into {source}, then `haagent reload`"
-            )),
+            401 => {
+                Some(format!("the token is wrong, expired or revoked: put a valid one into {source}, then {RESTART}"))
+            }
             // python-digitalocean issue 353: the text of an account that is locked or has not paid.
             403 if refusal.message.to_lowercase().contains("not allowed") => {
                 Some("the account may be locked or its bill unpaid: look at the control panel".to_owned())
             }
             403 => Some(format!(
-                "the token lacks a scope: make one with {scopes} and put it into {source}, then `haagent reload`"
+                "the token lacks a scope: make one with {scopes} and put it into {source}, then {RESTART}"
             )),
             404 => Some(match &self.call {
                 Call::ReservedIp(address) | Call::Assign { address, .. } | Call::Action { address, .. } => {
@@ -255,7 +240,7 @@ impl Error {
                 Call::Droplet(droplet) => {
                     format!("check that droplet {droplet} exists in the account of the token in {source}")
                 }
-                Call::DropletsByTag(_) | Call::ReservedIps | Call::Warm => "check digitalocean.api_url".to_owned(),
+                Call::Warm => "check digitalocean.api_url".to_owned(),
             }),
             422 => mend_of_422(&refusal.message).map(str::to_owned),
             _ => None,
@@ -263,7 +248,7 @@ impl Error {
     }
 }
 
-/// All 422s share one id; only the English message tells them apart (reference 1.3).
+/// All 422s share one id; only the English message tells them apart.
 fn class_of_422(message: &str) -> FailureClass {
     let message = message.to_lowercase();
     if message.contains("pending event") {
@@ -404,7 +389,7 @@ mod tests {
     fn a_lost_answer_is_unanswered_and_a_senseless_one_counts_as_lost_only_for_a_write() {
         let timed_out = |call| Error { call, host: "h".into(), kind: ErrorKind::TimedOut(Duration::from_secs(5)) };
         assert_eq!(timed_out(assign()).class(), FailureClass::Unanswered);
-        assert_eq!(timed_out(Call::ReservedIps).class(), FailureClass::Unanswered);
+        assert_eq!(timed_out(Call::ReservedIp(ADDRESS)).class(), FailureClass::Unanswered);
         let too_big =
             |call| Error { call, host: "h".into(), kind: ErrorKind::TooBig { status: 201, limit: 1 } }.class();
         assert_eq!(too_big(assign()), FailureClass::Unanswered);
@@ -418,7 +403,7 @@ mod tests {
                 refused(assign(), 401, "Unable to authenticate you", true),
                 "assigning 203.0.113.10 to droplet 4711 at api.example: answered 401 \"Unable to authenticate you\" \
                  (request r-1); the token is wrong, expired or revoked: put a valid one into /etc/haagent/do-token, \
-                 then `haagent reload`",
+                 then `haagent restart` and `systemctl restart haagent`",
             ),
             (
                 refused(assign(), 403, "You are not authorized to perform this operation", true),

@@ -3,6 +3,3 @@
 pub mod client;
 pub mod error;
 pub mod types;
-
-pub use client::{Client, Connection, Settings, SettingsError};
-pub use error::{Call, Error};

@@ -58,21 +58,10 @@ pub struct ReservedIp {
     /// Who has it.
     #[serde(default)]
     pub droplet: Member<Droplet>,
-    /// Where it lives for ever.
-    #[serde(default)]
-    pub region: Option<Region>,
     /// An action is under way on it, and others are refused. Absent counts as
     /// "no": a member that the API stops sending must not keep a claim unverified for ever.
     #[serde(default, deserialize_with = "null_as_default")]
     pub locked: bool,
-}
-
-/// A region.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Region {
-    /// Its short name, `fra1`.
-    #[serde(default, deserialize_with = "null_as_default")]
-    pub slug: String,
 }
 
 /// A droplet.
@@ -80,24 +69,12 @@ pub struct Region {
 pub struct Droplet {
     /// Its number.
     pub id: DropletId,
-    /// Its name.
-    #[serde(default, deserialize_with = "null_as_default")]
-    pub name: String,
     /// How the control plane sees it.
     #[serde(default, deserialize_with = "null_as_default")]
     pub status: DropletStatus,
     /// Its addresses; `None` if the answer does not speak of them.
     #[serde(default)]
     pub networks: Option<Networks>,
-    /// Where it runs.
-    #[serde(default)]
-    pub region: Option<Region>,
-    /// The VPC it is in; needs the scope `vpc:read`.
-    #[serde(default)]
-    pub vpc_uuid: Option<String>,
-    /// Its tags; needs the scope `tag:read`.
-    #[serde(default, deserialize_with = "without_nulls")]
-    pub tags: Vec<String>,
 }
 
 impl Droplet {
@@ -211,68 +188,6 @@ pub(super) struct ActionAnswer {
     pub(super) action: Action,
 }
 
-/// A page of a list.
-pub(super) trait Page {
-    /// What is listed.
-    type Item;
-
-    /// The items, and whether there is another page. Its address is not
-    /// looked at: pages are followed by number, so that no answer sends the token elsewhere.
-    fn into_items(self) -> (Vec<Self::Item>, bool);
-}
-
-/// `{"droplets": [...], "links": ...}`
-#[derive(Debug, Deserialize)]
-pub(super) struct DropletsPage {
-    #[serde(deserialize_with = "without_nulls")]
-    droplets: Vec<Droplet>,
-    #[serde(default, deserialize_with = "null_as_default")]
-    links: Links,
-}
-
-impl Page for DropletsPage {
-    type Item = Droplet;
-
-    fn into_items(self) -> (Vec<Droplet>, bool) {
-        (self.droplets, self.links.has_next())
-    }
-}
-
-/// `{"reserved_ips": [...], "links": ...}`
-#[derive(Debug, Deserialize)]
-pub(super) struct ReservedIpsPage {
-    #[serde(deserialize_with = "without_nulls")]
-    reserved_ips: Vec<ReservedIp>,
-    #[serde(default, deserialize_with = "null_as_default")]
-    links: Links,
-}
-
-impl Page for ReservedIpsPage {
-    type Item = ReservedIp;
-
-    fn into_items(self) -> (Vec<ReservedIp>, bool) {
-        (self.reserved_ips, self.links.has_next())
-    }
-}
-
-#[derive(Debug, Default, Deserialize)]
-struct Links {
-    #[serde(default)]
-    pages: Option<Pages>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Pages {
-    #[serde(default)]
-    next: Option<String>,
-}
-
-impl Links {
-    fn has_next(&self) -> bool {
-        self.pages.as_ref().is_some_and(|pages| pages.next.is_some())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -328,21 +243,5 @@ mod tests {
             );
             assert_eq!(serde_json::from_str::<Action>(&json).unwrap().progress(), meaning, "{word}");
         }
-    }
-
-    #[test]
-    fn another_page_is_told_by_its_link_whatever_the_host() {
-        for (links, more) in [
-            ("{}", false),
-            ("null", false),
-            (r#"{"pages":{"last":"x"}}"#, false),
-            (r#"{"pages":{"next":"https://evil.example/"}}"#, true),
-        ] {
-            let json = format!(r#"{{"droplets":[null,{{"id":1,"status":"off"}}],"links":{links}}}"#);
-            let (droplets, next) = serde_json::from_str::<DropletsPage>(&json).unwrap().into_items();
-            assert_eq!((droplets[0].status, next), (DropletStatus::Off, more), "{links}");
-        }
-        let (none, next) = serde_json::from_str::<ReservedIpsPage>(r#"{"reserved_ips":null}"#).unwrap().into_items();
-        assert!(none.is_empty() && !next);
     }
 }

@@ -90,9 +90,8 @@ async fn an_agent_that_hangs_is_given_up() {
 async fn the_request_is_one_line_of_this_version() {
     let answer = against(|stream| async {
         let mut stream = BufReader::new(stream);
-        let mut line = String::new();
-        stream.read_line(&mut line).await.unwrap();
-        assert_eq!(line, format!("{{\"request\":\"status\",\"v\":{VERSION}}}\n"));
+        let line = read_line(&mut stream, 1_000).await.unwrap();
+        assert_eq!(line, format!("{{\"request\":\"status\",\"v\":{VERSION}}}\n").as_bytes());
         stream.write_all(b"{\"progress\":\"thinking\"}\n{\"answer\":\"done\",\"message\":\"yes\"}\n").await.unwrap();
     })
     .await;

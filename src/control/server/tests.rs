@@ -221,12 +221,6 @@ async fn fifty_megabytes_are_refused_at_the_first_64_kib() {
 }
 
 #[tokio::test]
-async fn no_more_of_an_endless_line_is_kept_than_a_request_may_have() {
-    let mut endless = BufReader::new(tokio::io::repeat(b'x'));
-    assert!(matches!(read_line(&mut endless).await, Err(Cut::TooLong)));
-}
-
-#[tokio::test]
 async fn what_a_client_sends_after_its_request_is_not_read() {
     let running = Running::start();
     let mut stream = running.connect().await;

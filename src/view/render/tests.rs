@@ -4,7 +4,7 @@ use crate::view::status::samples::{self, node};
 use crate::view::status::{CheckVerdict, Word};
 
 fn page(this: &str, facts: GroupFacts) -> String {
-    let text = status(&samples::status(this, facts), Style::PLAIN);
+    let text = status(&samples::status(this, facts), Style { colour: false });
     for line in text.lines() {
         assert!(line.chars().count() <= WIDTH, "{line}");
     }
@@ -141,7 +141,7 @@ fn colour_stands_beside_a_word_and_takes_no_room() {
         for code in ["\x1b[0m", "\x1b[1m", "\x1b[31m", "\x1b[32m", "\x1b[33m"] {
             bare = bare.replace(code, "");
         }
-        assert_eq!(bare, status(&snapshot, Style::PLAIN), "without its colours the page is the plain one");
+        assert_eq!(bare, status(&snapshot, Style { colour: false }), "without its colours the page is the plain one");
     }
 }
 
@@ -164,7 +164,7 @@ fn text_from_outside_cannot_steer_the_terminal() {
 fn a_word_longer_than_the_line_is_not_lost() {
     let mut facts = samples::master_facts();
     facts.checks[0].detail = Some("x".repeat(200));
-    let text = status(&samples::status("web-1", facts), Style::PLAIN);
+    let text = status(&samples::status("web-1", facts), Style { colour: false });
     assert!(text.contains(&"x".repeat(200)));
 }
 

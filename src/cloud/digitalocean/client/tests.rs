@@ -194,23 +194,6 @@ async fn endless_headers_are_cut_off() {
 }
 
 #[tokio::test]
-async fn a_list_is_followed_by_number_and_has_an_end() {
-    let page = |id: u64, next: &str| ok(&format!(r#"{{"droplets":[{{"id":{id}}}],"links":{{"pages":{{{next}}}}}}}"#));
-    let (client, server) =
-        start([page(1, r#""next":"http://evil.example/v2/droplets?page=2""#), page(2, r#""first":"x""#)]).await;
-    let ids: Vec<_> = client.droplets_by_tag("a b&c").await.unwrap().iter().map(|droplet| droplet.id.0).collect();
-    assert_eq!(ids, [1, 2]);
-    let requests = server.seen().requests;
-    assert!(requests[0].starts_with("GET /v2/droplets?tag_name=a+b%26c&per_page=50&page=1 "), "{}", requests[0]);
-    assert!(requests[1].contains("&page=2 "), "{}", requests[1]);
-
-    let (client, _server) = start([page(1, r#""next":"x""#)]).await;
-    assert!(matches!(client.droplets_by_tag("t").await.unwrap_err().kind, ErrorKind::Endless { .. }));
-    let (client, _server) = start([ok(r#"{"reserved_ips":[],"links":{"pages":{"next":"x"}}}"#)]).await;
-    assert!(client.reserved_ips().await.unwrap().is_empty());
-}
-
-#[tokio::test]
 async fn a_warm_connection_has_no_request_and_carries_the_next_one() {
     let (client, server) = start([Reply::Keep(json(201, ACCEPTED))]).await;
     client.warm().await.unwrap();
