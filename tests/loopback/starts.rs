@@ -1,5 +1,7 @@
 //! Agents that start: where the address is decides, not who is first.
 
+use std::time::Duration;
+
 use super::lab::{Lab, OTHER_KEY, Setup};
 use super::step::{Expected, step};
 
@@ -127,4 +129,15 @@ fn a_wrong_key_is_told_on_both_and_moves_nothing_if_the_holder_starts_first() {
 #[test]
 fn a_wrong_key_is_told_on_both_and_moves_nothing_if_the_other_starts_first() {
     wrong_key("b", "a");
+}
+
+#[test]
+fn the_annotated_example_runs_and_fails_over() {
+    let lab = Lab::settled(Setup { example: true, interval: Duration::from_millis(500), ..Setup::default() });
+    step(
+        &lab,
+        "a, by the example's configuration, is killed",
+        |lab| lab.node("a").kill9(),
+        &Expected::one_move("a", &[("b", "master", "silent")]),
+    );
 }

@@ -40,11 +40,13 @@ pub struct Setup {
     pub interval: Duration,
     /// More lines for the Docker check.
     pub check: &'static str,
+    /// The agents run `conf/haagent.toml`, with what only this lab can know filled in.
+    pub example: bool,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { nodes: &["a", "b"], holder: "a", interval: Duration::from_millis(200), check: "" }
+        Self { nodes: &["a", "b"], holder: "a", interval: Duration::from_millis(200), check: "", example: false }
     }
 }
 
@@ -198,6 +200,23 @@ fn configuration(setup: &Setup, node: &Node, members: &[Ipv4Addr], port: u16, cl
     let [state, key, token] = ["state", "key", "token"].map(|name| node.file(name));
     let peers: Vec<String> = members.iter().map(ToString::to_string).collect();
     let Node { name, address, .. } = node;
+    if setup.example {
+        let text = |value: &dyn std::fmt::Debug| format!("{value:?}");
+        let known = [
+            ("node", "name", text(name)),
+            ("node", "address", text(&address.to_string())),
+            ("node", "state_dir", text(&state)),
+            ("heartbeat", "key.file", text(&key)),
+            ("heartbeat", "port", port.to_string()),
+            ("control", "socket", text(&node.socket())),
+            ("digitalocean", "token.file", text(&token)),
+            ("digitalocean", "api_url", text(&cloud.api)),
+            ("digitalocean", "metadata_url", text(&cloud.metadata(node.droplet))),
+            ("docker", "socket", text(&node.engine.socket)),
+            ("group.web", "peers", text(&peers)),
+        ];
+        return example(&known);
+    }
     format!(
         r#"
 [node]
@@ -241,6 +260,25 @@ digitalocean.reserved_ip = "{RESERVED_IP}"
         node.engine.socket,
         setup.check,
     )
+}
+
+/// The annotated example of the repository, with these keys of its tables set, also
+/// those that it only shows the default of.
+fn example(known: &[(&str, &str, String)]) -> String {
+    let mut table = String::new();
+    let mut set = 0;
+    let mut lines = Vec::new();
+    for line in include_str!("../../../conf/haagent.toml").lines() {
+        if let Some(header) = line.strip_prefix('[') {
+            table = header.trim_matches(['[', ']']).to_owned();
+        }
+        let shown = line.strip_prefix("# ").unwrap_or(line);
+        let setting = known.iter().find(|(of, key, _)| *of == table && shown.starts_with(&format!("{key} = ")));
+        set += usize::from(setting.is_some());
+        lines.push(setting.map_or_else(|| line.to_owned(), |(_, key, value)| format!("{key} = {value}")));
+    }
+    assert_eq!(set, known.len(), "conf/haagent.toml shows every one of these keys, once");
+    lines.join("\n")
 }
 
 /// The net itself: what no agent does, the log and the client still see.
