@@ -2,11 +2,14 @@
 
 #![allow(clippy::print_stderr, reason = "a command-line tool: this is how it speaks")]
 
+mod bench;
 mod clock;
 mod cloud;
+mod demo;
 mod engine;
 mod http;
 mod log;
+mod stage;
 mod stop;
 #[cfg(test)]
 mod testing;
@@ -32,6 +35,10 @@ enum Command {
     Cloud(cloud::Options),
     /// A fake Docker engine on a unix socket
     Docker(engine::Options),
+    /// Two agents, ten containers each, one reserved IP: a container dies, and the address moves
+    Demo(demo::Options),
+    /// How long a failover takes, and what an idle agent costs: figures, no judgement
+    Bench(bench::Options),
 }
 
 fn main() -> ExitCode {
@@ -65,8 +72,23 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
                 announce(&running.ready)?;
                 until_stopped(running.serve(), options.until_stdin_closes).await
             }
+            Command::Demo(options) => unless_stopped(options.play()).await,
+            Command::Bench(options) => unless_stopped(options.measure()).await,
         }
     })
+}
+
+/// Something with an end. When it is dropped before, the processes that it started end too.
+async fn unless_stopped<E: Error + 'static>(
+    playing: impl Future<Output = Result<(), E>>,
+) -> Result<(), Box<dyn Error>> {
+    tokio::select! {
+        played = playing => Ok(played?),
+        stopped = stop::wait(false) => {
+            stopped?;
+            Err("stopped before its end".into())
+        }
+    }
 }
 
 /// One JSON line: everything listens.

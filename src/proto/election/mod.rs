@@ -1,14 +1,15 @@
-//! The election: one for each group, the rules of design section 5 in code.
+//! The election: one for each group, the rules of `docs/design.md` in code.
 //!
 //! News is recorded as it comes; [`Input::Drained`] evaluates the rules once, when
 //! all of it was read. Each rule is named where it is applied:
 //!
 //! | rules | where |
 //! | --- | --- |
-//! | 1 gap, 2 echo, 3 follow, 4 ask | here, `evidence` |
+//! | 1 gap, 2 echo, 3 follow, 4 ask | here, `evidence`, `listening` |
 //! | 5 hand over, 10 duel, 11 preempt, 12 to 14 claims | `mastership`, its requests in `listening` |
-//! | 6 to 9 take over | `rules`, with ranks from `rank` |
+//! | 6 to 9 take over | `rules`, with ranks from `rank` and what `truth` keeps |
 
+mod command;
 pub mod event;
 mod evidence;
 mod listening;
@@ -17,13 +18,14 @@ mod peer;
 mod rank;
 mod rules;
 mod state;
+mod truth;
 
 use std::collections::VecDeque;
 use std::net::Ipv4Addr;
 
-use crate::proto::claim::event::{Base, ClaimReport, ClaimState, Hold, Holder, Intent, Look, Source};
+use crate::proto::claim::event::{Base, ClaimReport, ClaimState, Hold, Holder, Intent};
 use crate::proto::heartbeat::{DeposedBy, Follows, GroupReport, Leaving, NodeState, Readiness};
-use crate::proto::ids::{DropletId, Priority, Rank, Term};
+use crate::proto::ids::{Priority, Rank, Term};
 use crate::proto::time::{Duration, Time};
 
 use event::{
@@ -479,94 +481,6 @@ impl Election {
         }
     }
 
-    // --- what is known ----------------------------------------------------------------------
-
-    fn take_claim(&mut self, report: ClaimReport) {
-        let lost = report.state == ClaimState::Lost && self.claim.state != ClaimState::Lost;
-        if lost && self.mastership().is_some() {
-            // Rule 12: what landed, or was held, has used up the base.
-            self.base = Base::default();
-        }
-        self.claim = report;
-    }
-
-    /// The last known holder is what a claim may replace (end of rule 9).
-    fn note_truth(&mut self, now: Time) {
-        let dead = self.dead();
-        let held_by = self.peers.iter().find(|peer| {
-            peer.echoed(now, dead).is_some_and(|report| peer::is_master(report) && report.claim == ClaimState::Held)
-        });
-        let held_by = held_by.map(|peer| peer.address);
-        let claimed = self.peers.iter().any(|peer| {
-            peer.echoed(now, dead)
-                .is_some_and(|report| peer::is_master(report) && (report.claim == ClaimState::Held || report.sent))
-        });
-        let (look, verified) = (self.claim.look, self.claim.verified);
-        match &mut self.state {
-            State::Master(master) => match self.claim.state {
-                ClaimState::Held if verified >= Some(master.began) => {
-                    // Verified in this mastership: nobody else is to be replaced any more.
-                    master.held_since.get_or_insert(now);
-                    master.lost_since = None;
-                    self.base = Base::default();
-                    self.had_held_or_sent = true;
-                    self.deposed = None;
-                    self.hold_down = HoldDown::default();
-                }
-                ClaimState::Lost => {
-                    master.held_since = None;
-                    master.lost_since.get_or_insert(now);
-                }
-                ClaimState::Idle | ClaimState::Claiming | ClaimState::Held | ClaimState::Failing => {
-                    master.held_since = None;
-                    master.lost_since = None;
-                    self.had_held_or_sent |= self.claim.ever_sent;
-                }
-            },
-            State::Init(_) | State::Backup(_) | State::Fault(_) | State::Left(_) => {
-                if claimed {
-                    // It is not unheard who has the address now.
-                    self.had_held_or_sent = false;
-                }
-                if let Some(holder) = held_by {
-                    self.base = [holder].into_iter().collect();
-                } else if let Some(Look { holder: Holder::Member(holder), source: Source::Api, begun, .. }) = look
-                    && begun >= self.since
-                {
-                    self.base = [holder].into_iter().collect();
-                }
-            }
-        }
-    }
-
-    /// Rule 8: only news of the one that deposed this node ends it.
-    fn note_deposition(&mut self, now: Time) {
-        let dead = self.dead();
-        let verified = self.peers.iter().any(|peer| {
-            peer.echoed(now, dead).is_some_and(|report| peer::is_master(report) && report.claim == ClaimState::Held)
-        });
-        if verified {
-            self.chances = 0;
-        }
-        let Some(deposed) = self.deposed else { return };
-        let heard = deposed.member().and_then(|member| self.peer(member)).is_some_and(|peer| {
-            peer.heard(now, dead).is_some() && peer.heard_at().is_some_and(|at| at > deposed.since)
-        });
-        if heard {
-            self.chances = 0;
-        }
-        if heard || verified || self.claim.look.is_some_and(|look| deposed.ended_by(&look)) {
-            self.deposed = None;
-        }
-    }
-
-    /// Somebody whom this node does not hear has the address (rules 8, 12, 13).
-    fn depose(&mut self, now: Time, by: DeposedBy) {
-        let used = matches!(self.reason, Some(Reason::Chance { .. })) && self.claim.ever_sent;
-        self.chances = self.chances.saturating_add(u32::from(used));
-        self.deposed = Some(Deposition { by, since: now, chances: self.chances });
-    }
-
     // --- small questions --------------------------------------------------------------------
 
     fn dead(&self) -> Duration {
@@ -648,39 +562,6 @@ impl Election {
             Some(Contender { address: peer.address, priority: report.priority })
         });
         rank::rank(me, holder, others)
-    }
-
-    fn command(&mut self, now: Time, command: Command) -> Result<(), Refusal> {
-        match command {
-            Command::Drain => self.drained = true,
-            Command::Resume => {
-                self.drained = false;
-                self.protected = false;
-            }
-            Command::Failover { to } => return self.order(now, to),
-            Command::Take { droplet } => return self.take(now, droplet),
-            Command::Resign => {
-                let successor = self.successor(now);
-                self.leave(now, Reason::Stopping { successor });
-            }
-        }
-        Ok(())
-    }
-
-    /// `failover --take`: this foreign droplet becomes the base (rule 12).
-    fn take(&mut self, now: Time, droplet: DropletId) -> Result<(), Refusal> {
-        if self.claim.look.is_none_or(|look| look.holder != Holder::Foreign(droplet)) {
-            return Err(Refusal::NotTheHolder(droplet));
-        }
-        let base = Base::of_foreign(droplet);
-        match &self.state {
-            State::Master(_) => self.base = base,
-            State::Backup(_) if self.master_heard(now).is_none() => {
-                self.take_over(now, Reason::Taken { droplet }, base, true);
-            }
-            State::Init(_) | State::Backup(_) | State::Fault(_) | State::Left(_) => return Err(Refusal::NotMaster),
-        }
-        Ok(())
     }
 
     fn master_heard(&self, now: Time) -> Option<Ipv4Addr> {

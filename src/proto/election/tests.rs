@@ -7,8 +7,9 @@ mod taking_over;
 use super::event::Heard;
 use super::*;
 use crate::proto::claim::STALE_READ;
+use crate::proto::claim::event::{Look, Source};
 use crate::proto::heartbeat::{HandOver, Offer};
-use crate::proto::ids::GroupId;
+use crate::proto::ids::{DropletId, GroupId};
 
 const INTERVAL: Duration = Duration::from_millis(500);
 const DEAD: Duration = Duration::from_millis(1_500);

@@ -1,0 +1,153 @@
+//! The documentation of the configuration, compared with the program: every key, its default, and
+//! that the examples can be used. It proves that it would notice.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use haagent::config::{self, Loaded};
+
+const CONFIGURATION: &str = include_str!("../docs/configuration.md");
+const README: &str = include_str!("../README.md");
+
+/// Files that together have every key. What the first one leaves out has its default in it.
+const FILES: [&str; 4] = [
+    r#"
+[digitalocean]
+token.file = "/token"
+[heartbeat]
+key.file = "/key"
+[group.web]
+peers = ["10.0.0.4", "10.0.0.5"]
+[[group.web.check]]
+docker.max = 3
+[[group.web.claim]]
+digitalocean.reserved_ip = "203.0.113.10"
+"#,
+    r#"
+[digitalocean]
+token.env = "TOKEN"
+[heartbeat]
+key.env = "KEY"
+old_key.file = "/old"
+[group.web]
+peers = ["10.0.0.4", "10.0.0.5"]
+preempt = true
+[[group.web.check]]
+docker.running = 3
+[[group.web.claim]]
+digitalocean.reserved_ip = "203.0.113.10"
+"#,
+    r#"
+[digitalocean]
+token.credential = "token"
+[heartbeat]
+key.credential = "key"
+old_key.env = "OLD"
+[group.web]
+peers = ["10.0.0.4", "10.0.0.5"]
+[[group.web.claim]]
+digitalocean.reserved_ip = "203.0.113.10"
+"#,
+    r#"
+[digitalocean]
+token.credential = "token"
+[heartbeat]
+key.credential = "key"
+old_key.credential = "old"
+[group.web]
+peers = ["10.0.0.4", "10.0.0.5"]
+[[group.web.claim]]
+digitalocean.reserved_ip = "203.0.113.10"
+"#,
+];
+
+/// Told, not written: with no `old_key` the listing has the bare name.
+const NOT_A_KEY: &str = "old_key";
+
+fn loaded(text: &str) -> Loaded {
+    config::parse("haagent.toml", text.as_bytes()).unwrap_or_else(|problems| panic!("{problems}\nin:\n{text}"))
+}
+
+/// Every key, "[node] name", with its default as the documentation should have it; none where a
+/// default depends on what else is written.
+fn known() -> BTreeMap<String, Option<String>> {
+    let mut known = BTreeMap::new();
+    for (number, text) in FILES.into_iter().enumerate() {
+        let loaded = loaded(text);
+        for setting in loaded.config.settings().into_iter().filter(|setting| setting.key != NOT_A_KEY) {
+            let name = format!("{} {}", setting.header.replace(".web", ".NAME"), setting.key);
+            let default = match &setting.value {
+                config::Value::Toml(value) => format!("`{value}`"),
+                config::Value::Unset(text) => (*text).to_owned(),
+            };
+            let is_default =
+                loaded.written(&setting.path()).is_none() && (number == 0 || setting.key == "preempt_delay");
+            let known: &mut Option<String> = known.entry(name).or_default();
+            if is_default {
+                *known = Some(default);
+            }
+        }
+    }
+    known
+}
+
+/// Every key that the page names in its tables, with what it says of the default.
+fn documented(page: &str) -> BTreeMap<String, String> {
+    let mut table = "";
+    let mut found = BTreeMap::new();
+    for line in page.lines() {
+        if let Some(heading) = line.strip_prefix("## ") {
+            table = heading.trim_matches('`');
+        }
+        let Some(cells) = line.strip_prefix("| `") else { continue };
+        let mut cells = cells.splitn(3, " | ");
+        let (Some(keys), Some(default)) = (cells.next(), cells.next()) else { panic!("an odd row: {line}") };
+        for key in keys.split(", ") {
+            found.insert(format!("{table} {}", key.trim_matches('`')), default.to_owned());
+        }
+    }
+    found
+}
+
+/// What the page says that is not so, or does not say.
+fn differences(page: &str) -> Vec<String> {
+    let (known, documented) = (known(), documented(page));
+    let names: BTreeSet<&String> = known.keys().chain(documented.keys()).collect();
+    let differs = |name: &&String| match (known.get(*name), documented.get(*name)) {
+        (None, _) => Some(format!("{name} is documented, and no key")),
+        (_, None) => Some(format!("{name} is not documented")),
+        (Some(Some(is)), Some(said)) if is != said => Some(format!("{name}: the default is {is}, not {said}")),
+        _ => None,
+    };
+    names.iter().filter_map(differs).collect()
+}
+
+/// The TOML blocks of a page.
+fn examples(page: &str) -> Vec<&str> {
+    page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect()
+}
+
+#[test]
+fn every_key_is_documented_with_its_default() {
+    let differences = differences(CONFIGURATION);
+    assert!(differences.is_empty(), "docs/configuration.md:\n{}", differences.join("\n"));
+}
+
+#[test]
+fn the_comparison_notices() {
+    let missing = CONFIGURATION.replace("| `on_stop` |", "| `on_stopp` |");
+    assert_eq!(
+        differences(&missing),
+        ["[node] on_stop is not documented", "[node] on_stopp is documented, and no key"]
+    );
+    let wrong = CONFIGURATION.replace("| `port` | `17112` |", "| `port` | `17113` |");
+    assert_eq!(differences(&wrong), ["[heartbeat] port: the default is `17112`, not `17113`"]);
+}
+
+#[test]
+fn the_examples_can_be_used() {
+    let examples: Vec<&str> = [CONFIGURATION, README].into_iter().flat_map(examples).collect();
+    assert!(examples.len() >= 2);
+    for example in examples {
+        loaded(example);
+    }
+}
