@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::proto::ids::{GroupName, NodeName};
 use crate::view::status::{Act, ActKind, Stamp};
 
-/// Within this the next stop is the announced restart (design section 11).
+/// Within this the next stop is the announced restart.
 pub(super) const RESTART_WITHIN: Duration = Duration::from_secs(10);
 
 /// An act and the group that it is about.

@@ -41,7 +41,7 @@ use udp::{Buffer, PeerSocket, Received};
 /// a tenth of it, and a host that starves it of CPU for that long serves nobody.
 const BRAIN_STALE: Duration = Duration::from_secs(5);
 
-/// A goodbye is sent thrice within 30 ms (design section 6); then the thread may end.
+/// A goodbye is sent thrice within 30 ms (rule 4); then the thread may end.
 const GOODBYE: Duration = Duration::from_millis(35);
 
 /// Datagrams of one peer that are read in one turn: a flood must not keep the rules from being

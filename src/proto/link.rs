@@ -39,7 +39,7 @@ const SENT_TIMES: usize = 128;
 /// How many runs of a peer wait for a proof at once: the present one, and old ones that somebody replays.
 const UNPROVEN_RUNS: usize = 4;
 
-/// A run is alive for so many of its heartbeat intervals after its last datagram (D, design section 2).
+/// A run is alive for so many of its heartbeat intervals after its last datagram (D).
 const DEAD_INTERVALS: u32 = 3;
 
 /// An answer to an unproven run at most each so many parts of this node's interval (rule 4's I/5).

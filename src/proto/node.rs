@@ -175,7 +175,7 @@ mod timer {
     pub(super) const COUNT: usize = 4;
 }
 
-/// Urgent changes are sent thrice, 0/10/30 ms apart (design section 6).
+/// Urgent changes are sent thrice, 0/10/30 ms apart (`docs/design.md`, rule 4).
 const SECOND: Duration = Duration::from_millis(10);
 const THIRD: Duration = Duration::from_millis(30);
 

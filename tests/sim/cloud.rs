@@ -1,6 +1,6 @@
 //! The model cloud: one reserved IP, the API that moves it and the metadata
 //! service that lags behind. It has no compare-and-swap: the last accepted
-//! assign wins, and the only lock is the pending event (design section 7).
+//! assign wins, and the only lock is the pending event.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;

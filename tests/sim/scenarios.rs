@@ -1,4 +1,4 @@
-//! Scenarios with names: the stories of design section 1 and the holes that a first
+//! Scenarios with names: what operators were burnt by, and the holes that a first
 //! model of the rules had, each over many seeds (delays, jitter, a slow or a fast
 //! provider). The swarm's invariants judge each moment of these, too.
 //!
@@ -238,7 +238,7 @@ fn killed_agent_that_stays_away_is_replaced() {
     });
 }
 
-/// Hole 1a: the backup that restarts in the outage has never heard a master.
+/// The backup that restarts in the outage has never heard a master.
 #[test]
 fn backup_restarted_during_the_outage_still_takes_over() {
     told(two, |s| {
@@ -253,7 +253,7 @@ fn backup_restarted_during_the_outage_still_takes_over() {
     });
 }
 
-/// Hole 1b: the holder does not come back from the power cut, the other host does.
+/// The holder does not come back from the power cut, the other host does.
 #[test]
 fn holder_that_does_not_boot_is_replaced_after_the_boot_grace() {
     told(
@@ -270,7 +270,7 @@ fn holder_that_does_not_boot_is_replaced_after_the_boot_grace() {
     );
 }
 
-/// Hole 22: all boot together and the holder is the slowest.
+/// All boot together and the holder is the slowest.
 #[test]
 fn holder_that_boots_last_keeps_the_address() {
     told(
@@ -364,7 +364,7 @@ fn one_way_cut_moves_at_most_once() {
     });
 }
 
-/// Hole 13: a master that is deaf to a restarted backup never echoes its new run.
+/// A master that is deaf to a restarted backup never echoes its new run.
 #[test]
 fn mastership_that_is_not_echoed_hinders_a_takeover() {
     told(two, |s| {
@@ -409,7 +409,7 @@ fn long_pause_of_the_master_moves_once() {
     });
 }
 
-/// Hole 18: after a pause the backup reads what has queued before it judges.
+/// After a pause the backup reads what has queued before it judges.
 #[test]
 fn pause_of_the_backup_moves_nothing() {
     told(two, |s| {
@@ -427,7 +427,7 @@ fn pause_of_the_backup_moves_nothing() {
     });
 }
 
-/// Hole 15: three lost datagrams are no death, because the backup asks.
+/// Three lost datagrams are no death, because the backup asks.
 #[test]
 fn loss_of_three_percent_for_an_hour_moves_nothing() {
     for seed in 0..2 {
@@ -474,7 +474,7 @@ fn hand_move_to_the_standby_takes_the_mastership_along() {
     });
 }
 
-/// Hole 4: of three, the one that got it by hand keeps it.
+/// Of three, the one that got it by hand keeps it.
 #[test]
 fn hand_move_to_the_last_of_three_is_respected() {
     told(three, |s| {
@@ -486,7 +486,7 @@ fn hand_move_to_the_last_of_three_is_respected() {
     });
 }
 
-/// Hole 4: a drained node cannot keep what it was given.
+/// A drained node cannot keep what it was given.
 #[test]
 fn hand_move_to_a_drained_node_is_repaired() {
     told(two, |s| {
@@ -589,7 +589,7 @@ fn failover_by_command() {
     });
 }
 
-/// Hole 20: an operator's word is not undone by a priority.
+/// An operator's word is not undone by a priority.
 #[test]
 fn failover_is_not_preempted() {
     told(
@@ -637,7 +637,7 @@ fn agent_that_stops_names_its_successor() {
     });
 }
 
-/// Hole 6, and "least bad": both sick at once, the IP stays where it is.
+/// Both sick at once, the IP stays where it is.
 #[test]
 fn two_sick_at_once_move_nothing() {
     told(two, |s| {
@@ -674,7 +674,7 @@ fn first_to_recover_gets_the_address() {
     });
 }
 
-/// Hole 14: reads work, each write is refused: the mastership does not bounce.
+/// Reads work, each write is refused: the mastership does not bounce.
 #[test]
 fn claim_that_fails_everywhere_does_not_bounce() {
     told(two, |s| {
@@ -722,7 +722,7 @@ fn isolated_master_hands_over() {
     });
 }
 
-/// Hole 16: what one backup hears, the other knows.
+/// What one backup hears, the other knows.
 #[test]
 fn backup_of_three_that_is_cut_from_the_master_hears_it_by_relay() {
     told(three, |s| {
@@ -808,7 +808,7 @@ fn raised_priority_preempts_once() {
     );
 }
 
-/// Hole 7 with section 7's "Reach": who cannot claim asks for nothing.
+/// Who cannot claim asks for nothing.
 #[test]
 fn better_node_without_uplink_does_not_preempt() {
     told(
@@ -857,7 +857,7 @@ fn foreign_droplet_is_replaced_by_an_operators_word() {
     });
 }
 
-/// Hole 10a: the one that took it dies behind the cut: the deposed one has its chance.
+/// The one that took it dies behind the cut: the deposed one has its chance.
 #[test]
 fn deposed_node_has_its_chance_when_the_other_dies() {
     told(two, |s| {

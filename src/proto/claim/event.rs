@@ -154,7 +154,7 @@ pub struct Hold {
     pub base: Base,
 }
 
-/// How far a claim is (design section 3). Master is what the peers agreed, held is what the cloud says.
+/// How far a claim is (`docs/design.md`, "Words"). Master is what the peers agreed, held is what the cloud says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ClaimState {
@@ -270,7 +270,7 @@ pub struct Failure {
     pub text: Arc<str>,
 }
 
-/// The rows of the table in design section 7.
+/// The rows of the table in `docs/design.md`, "The claim".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureClass {
     /// 5xx, refused connection, DNS, an answer that makes no sense: nothing was done; again with backoff.

@@ -3,7 +3,7 @@
 //! what one of the metadata service ([`judge_local`]).
 //!
 //! Nothing is remembered here and nothing is done. Rules 12 to 14 and the
-//! table of design section 7 are decided in this file; `mod.rs` keeps the books.
+//! table of `docs/design.md`, "The claim", are decided in this file; `mod.rs` keeps the books.
 
 use crate::proto::claim::event::{ClaimState, Hold, Holder, Intent, Look};
 use crate::proto::claim::retry::{self, Need};
@@ -44,7 +44,7 @@ pub(super) enum Write {
 }
 
 impl Write {
-    /// The word *sent* of design section 3, for the duel and the offers of the election.
+    /// The word *sent* of `docs/design.md`, for the duel and the offers of the election.
     pub(super) fn sent(self, now: Time, verified: Option<Time>) -> bool {
         match self {
             Self::None | Self::Refused => false,

@@ -1,5 +1,5 @@
-//! One reconciler against a model cloud: the rows of design section 7 and
-//! rules 12 to 14 as scenarios, and the promises as properties.
+//! One reconciler against a model cloud: the rows of the table in
+//! `docs/design.md`, "The claim", and rules 12 to 14 as scenarios; the promises as properties.
 
 mod claiming;
 mod holding;

@@ -103,7 +103,7 @@ pub enum Refusal {
     NotTheHolder(DropletId),
 }
 
-/// Why a node changed its state. One variant for each way that design section 5 has.
+/// Why a node changed its state. One variant for each way that the rules have.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "kind")]
 pub enum Reason {
@@ -194,7 +194,7 @@ pub enum Input {
     Candidacy(Candidacy),
     /// The reconciler's newest word.
     Claim(ClaimReport),
-    /// Whether this node reaches the API's host (design section 7, "Reach").
+    /// Whether this node reaches the API's host.
     Reach { reachable: bool },
     /// An operator's word. Answered by [`Output::Answer`].
     Command(Command),

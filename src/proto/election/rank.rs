@@ -1,5 +1,5 @@
-//! The order among candidates: who goes first when nobody is master (design
-//! section 3, "rank", and the end of rule 7).
+//! The order among candidates: who goes first when nobody is master
+//! (`docs/design.md`, "Words", and the end of rule 7).
 
 use std::net::Ipv4Addr;
 

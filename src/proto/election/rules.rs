@@ -1,4 +1,4 @@
-//! May I take over, and why: rules 6 to 9 of design section 5 as one pure decision.
+//! May I take over, and why: rules 6 to 9 of `docs/design.md` as one pure decision.
 //!
 //! [`decide`] is asked by a node that hears no master now. It answers with a takeover, or with
 //! the time at which the answer may change by itself.

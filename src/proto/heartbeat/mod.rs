@@ -52,7 +52,7 @@ pub struct Echo {
     pub held: Duration,
 }
 
-/// What a node is in a group (design section 3).
+/// What a node is in a group (`docs/design.md`, "Words").
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NodeState {
@@ -84,7 +84,7 @@ pub enum HandOver {
     ClaimFailing,
     /// The address is at the other node already (rules 12 and 13).
     FollowTruth,
-    /// This node does not reach the API, the other does (design section 7).
+    /// This node does not reach the API, the other does.
     Isolated,
 }
 

@@ -1,4 +1,4 @@
-//! The promises of design section 2 as invariants, one file each. An invariant sees
+//! The promises of `docs/design.md` as invariants, one file each. An invariant sees
 //! each happening and each moment; it reads the world and never touches it.
 
 mod converges;

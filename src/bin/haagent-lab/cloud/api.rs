@@ -220,7 +220,7 @@ fn respond(
     }
 }
 
-/// The scopes that a call needs (section 2, 4, 5).
+/// The scopes that a call needs.
 fn needed_scopes(asked: &Asked, segments: &[&str]) -> &'static [&'static str] {
     match (asked.method.as_str(), segments) {
         ("GET", ["v2", "reserved_ips" | "floating_ips", ..]) => &["reserved_ip:read"],

@@ -1,4 +1,4 @@
-//! The rate limits of one token (section 7): a sliding hour, and a burst limit per minute.
+//! The rate limits of one token: a sliding hour, and a burst limit per minute.
 
 use std::collections::VecDeque;
 use std::time::Duration;

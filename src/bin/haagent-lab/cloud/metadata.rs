@@ -1,4 +1,4 @@
-//! The fake of the metadata service at `http://169.254.169.254`, as one droplet sees it (section 9).
+//! The fake of the metadata service at `http://169.254.169.254`, as one droplet sees it.
 //!
 //! It knows of a move after the lag of its side (winner or loser), and nothing about other droplets.
 

@@ -171,7 +171,7 @@ pub(crate) fn creation_links(droplet: u64, action: u64) -> Value {
     })
 }
 
-/// Which part of a list is asked for (section 6): `per_page` 1 to 200, 20 if not said; `page` from 1.
+/// Which part of a list is asked for: `per_page` 1 to 200, 20 if not said; `page` from 1.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Page {
     pub(crate) page: u64,
@@ -202,7 +202,7 @@ pub(crate) fn list(key: &str, path: &str, rest: &str, all: Vec<Value>, page: Pag
     json!({key: shown, "links": links, "meta": {"total": total}})
 }
 
-/// An error body (section 1.1).
+/// An error body.
 pub(crate) fn error(id: &str, message: &str, request_id: &str) -> Value {
     json!({"id": id, "message": message, "request_id": request_id})
 }

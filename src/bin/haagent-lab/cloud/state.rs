@@ -21,7 +21,7 @@ const FIRST_NEW_ADDRESS: u8 = 100;
 /// Who acts in the control panel.
 pub(crate) const HAND: &str = "hand";
 
-/// Why a call is refused, in the words of the API (reference: section 1.3; those marked * are ours,
+/// Why a call is refused, in the words of the API (those marked * are ours,
 /// the true text is not known).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
