@@ -10,6 +10,14 @@ use crate::view::status::{Act, ActKind, Stamp};
 /// Within this the next stop is the announced restart (design section 11).
 pub(super) const RESTART_WITHIN: Duration = Duration::from_secs(10);
 
+/// A failover that was asked for is on everybody's page until another node verified the claim, or
+/// for so long: what `haagent failover` waits at most where it is not told otherwise. The node that
+/// takes over finds there who asked for its move.
+pub(super) const FAILOVER_WITHIN: Duration = Duration::from_secs(60);
+
+/// It is there at least for so long, however fast the move was: bulletins are half a second apart.
+pub(super) const FAILOVER_TOLD: Duration = Duration::from_secs(2);
+
 /// An act and the group that it is about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Kept {
@@ -39,6 +47,13 @@ impl Acts {
     pub(super) fn over(&self, now: Stamp) -> Vec<(GroupName, ActKind)> {
         let over = self.0.iter().filter(|kept| kept.act.until.is_some_and(|until| until <= now));
         over.map(|kept| (kept.group.clone(), kept.act.kind)).collect()
+    }
+
+    /// The failover of a group that `verified` ended: the newest move of which that is known.
+    pub(super) fn failover_done(&self, group: &GroupName, verified: Stamp, now: Stamp) -> bool {
+        self.of(group)
+            .filter(|act| act.kind == ActKind::Failover)
+            .any(|act| act.since <= verified && now.since(act.since) >= FAILOVER_TOLD)
     }
 
     pub(super) fn of(&self, group: &GroupName) -> impl Iterator<Item = &Act> {
@@ -78,6 +93,18 @@ pub(super) fn act(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_failover_is_over_once_a_later_move_is_verified_and_everybody_was_told() {
+        let (group, node) = (GroupName::new("web").unwrap(), NodeName::new("a").unwrap());
+        let at = Stamp::from_unix_millis;
+        let mut acts = Acts::default();
+        acts.begin(&group, act(ActKind::Failover, &node, "root", None, at(10_000), Some(FAILOVER_WITHIN)));
+        assert!(!acts.failover_done(&group, at(9_000), at(20_000)), "that was another move");
+        assert!(!acts.failover_done(&group, at(10_500), at(11_999)), "a peer may not have heard who asked");
+        assert!(acts.failover_done(&group, at(10_500), at(12_000)));
+        assert_eq!(acts.over(at(70_000)), [(group, ActKind::Failover)], "however it ended");
+    }
 
     #[test]
     fn a_restart_is_announced_for_ten_seconds_and_not_kept() {

@@ -9,9 +9,10 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::acts::{self, RESTART_WITHIN};
-use super::bulletin::{Bulletin, CheckLine, GroupBulletin};
+use super::acts::{self, FAILOVER_WITHIN, RESTART_WITHIN};
+use super::bulletin::{self, Bulletin, CheckLine, GroupBulletin};
 use super::desk::{Act, Ask};
+use super::disk::{self, Progress};
 use super::knowledge::Knowledge;
 use super::news::News;
 use super::snapshot;
@@ -23,17 +24,17 @@ use crate::cloud::reach::Reach;
 use crate::config::types::OnStop;
 use crate::control::wire::Refusal;
 use crate::heart::{FromHeart, Heart, HeartStuck, HeartView, ToHeart};
-use crate::proto::claim::event::{ClaimReport, Holder};
+use crate::proto::claim::event::{ClaimReport, ClaimState, Holder};
 use crate::proto::election::event::{self as election, Command, Reason, Transition};
 use crate::proto::health;
-use crate::proto::heartbeat::NodeState;
+use crate::proto::heartbeat::{HandOver, NodeState};
 use crate::proto::ids::{DropletId, GroupName, NodeName};
 use crate::proto::node::{GroupIndex, PeerIndex};
 use crate::proto::time::Time;
 use crate::sys::clock;
 use crate::sys::notify::Notifier;
 use crate::view::history::{ActChange, Entry, Event as HistoryEvent, StateChange};
-use crate::view::status::{ActKind, Stamp, Status};
+use crate::view::status::{self as view, ActKind, Stamp, Status};
 use crate::view::words;
 
 /// How often the brain comes round without news: it stamps its mark and looks at the heart.
@@ -44,6 +45,13 @@ const VIEW_SPACING: Duration = Duration::from_millis(50);
 
 /// A heart that was told to stop takes 35 ms; longer is a bug, and the process ends all the same.
 const GOODBYE: Duration = Duration::from_secs(1);
+
+/// A heart that owes a view for so many rounds of the brain, five seconds of its own life, is stuck.
+/// Rounds, because a stopped process must not count the time in which neither ran.
+const HEART_STUCK: u32 = 10;
+
+/// Commands whose answer is awaited; the core keeps 16. One more is refused.
+const ASKED: usize = 8;
 
 /// Everything but the heart's own news.
 #[derive(Debug)]
@@ -62,6 +70,37 @@ struct Asked {
     command: Command,
     answer: oneshot::Sender<Result<String, Refusal>>,
     done: String,
+    /// What goes into the history once it is accepted.
+    act: view::Act,
+}
+
+/// The threads that write, watched.
+#[derive(Debug, Default)]
+struct Disks {
+    state: disk::Watched,
+    history: disk::Watched,
+}
+
+/// The view of the heart that was asked for and has not come, and for how many rounds.
+#[derive(Debug, Default)]
+struct Viewing(Option<u32>);
+
+impl Viewing {
+    fn is_awaited(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Another one is asked for. That is no sign of life.
+    fn ask(&mut self) {
+        self.0.get_or_insert(0);
+    }
+
+    /// The brain has come round.
+    fn round(&mut self) -> Result<(), HeartStuck> {
+        let Some(rounds) = &mut self.0 else { return Ok(()) };
+        *rounds += 1;
+        if *rounds > HEART_STUCK { Err(HeartStuck) } else { Ok(()) }
+    }
 }
 
 /// The loop and what only it needs.
@@ -73,14 +112,14 @@ pub(super) struct Brain {
     events: mpsc::Receiver<Event>,
     asks: mpsc::Receiver<Ask>,
     snapshots: watch::Sender<Arc<Status>>,
-    /// A view was asked for and has not come.
-    viewing: bool,
+    viewing: Viewing,
     viewed: Time,
     stale: bool,
     refreshes: Vec<oneshot::Sender<()>>,
     asked: VecDeque<Asked>,
     bulletin: Vec<u8>,
     ready: bool,
+    disks: Disks,
     exit: Option<u8>,
 }
 
@@ -100,13 +139,14 @@ impl Brain {
             notifier,
             events,
             asks,
-            viewing: false,
+            viewing: Viewing::default(),
             viewed: know.identity.began,
             stale: true,
             refreshes: Vec::new(),
             asked: VecDeque::new(),
             bulletin: Vec::new(),
             ready: false,
+            disks: Disks::default(),
             exit: None,
             know,
         }
@@ -154,7 +194,7 @@ impl Brain {
                 () = tokio::time::sleep(until_health) => self.expire_health()?,
                 _ = signals.term.recv() => return self.stop().await,
                 _ = signals.interrupt.recv() => return self.stop().await,
-                _ = signals.hang_up.recv() => tracing::warn!("reload is not in this version; restart to read a new configuration"),
+                _ = signals.hang_up.recv() => tracing::warn!("reload is not in this version: nothing was read; to read a new configuration: haagent restart, then systemctl restart haagent"),
             }
             if let Some(code) = self.exit {
                 return Ok(code);
@@ -188,11 +228,17 @@ impl Brain {
     fn turn(&mut self, group: GroupIndex, transition: &Transition) {
         self.stale = true;
         let name = |address| self.know.name_of(address);
-        let evidence =
+        let mut evidence =
             words::evidence(&transition.reason, &transition.evidence, transition.at, |a| name(a).to_string());
         let at: Stamp = clock::wall_at(transition.at).into();
         let timeline = Timeline::begin(transition, at, name);
         let Some(part) = self.know.groups.get_mut(group.0) else { return };
+        if let Reason::HandedOver { cause: HandOver::Fault, .. } = transition.reason
+            && let Some(because) = &part.health.candidacy().because
+        {
+            evidence.push_str("; ");
+            evidence.push_str(because);
+        }
         let reason = words::reason(&transition.reason);
         let (from, to) = (words::state(transition.from), words::state(transition.to));
         tracing::info!(group = %part.name, from, to, reason, term = transition.term.0, "{evidence}");
@@ -239,12 +285,20 @@ impl Brain {
         let member = self.know.known.members.entry(part.address).or_default();
         let said =
             super::store::Member { name: Some(bulletin.name.clone()), droplet: bulletin.droplet.or(member.droplet) };
+        for group in &bulletin.groups {
+            for told in group.moves.iter().filter(|told| told.to.as_ref() == Some(&bulletin.name)) {
+                self.know.history.learn(&group.group, &bulletin.name, told);
+            }
+        }
         part.bulletin = Some(bulletin);
         self.stale = true;
         if *member != said {
             *member = said;
             self.know.store.keep(&self.know.known);
             self.publish_directories();
+        }
+        for group in (0..self.know.groups.len()).map(GroupIndex) {
+            self.sign(group);
         }
     }
 
@@ -261,32 +315,53 @@ impl Brain {
         self.stale = true;
         let place = self.asked.iter().position(|asked| asked.group == group && asked.command == command);
         let Some(asked) = place.and_then(|place| self.asked.remove(place)) else { return };
-        let answer = result.map(|()| asked.done).map_err(|refusal| self.refusal(group, refusal));
+        let answer = match result {
+            Ok(()) => {
+                self.record(group, HistoryEvent::Act(ActChange { at: asked.act.since, begun: true, act: asked.act }));
+                Ok(asked.done)
+            }
+            Err(refusal) => {
+                if let Some(part) = self.know.groups.get(group.0) {
+                    self.know.acts.end(&part.name, ActKind::Failover);
+                }
+                Err(self.refusal(group, refusal))
+            }
+        };
         // Whoever asked may be gone by now.
         let _ = asked.answer.send(answer);
     }
 
     fn refusal(&self, group: GroupIndex, refusal: election::Refusal) -> Refusal {
         let snapshot = self.snapshots.borrow();
-        let master = snapshot.groups.get(group.0).and_then(|group| group.facts.master.clone());
+        let group = snapshot.groups.get(group.0);
+        let master = group.and_then(|group| group.facts.master.clone());
+        let against = |node: &str| group.and_then(|group| group.verdict.against(node)).map(str::to_owned);
         let (why, mend) = match refusal {
             election::Refusal::NotMaster => {
                 let why = format!("{} is not master", self.know.identity.name);
                 match master {
-                    Some(master) => (why, format!("run it on {master}")),
+                    Some(master) => (why, format!("haagent failover, on {master}")),
                     None => (why, "no master is heard: haagent status says why".to_owned()),
                 }
             }
-            election::Refusal::NoCandidate(to) => (
-                format!("{} is not heard as a candidate", self.know.name_of(to)),
-                "haagent status shows what it is".to_owned(),
-            ),
-            election::Refusal::NotReady(to) => (
-                format!("{} is not ready: a claim would not work there", self.know.name_of(to)),
-                "haagent status shows what stands against it".to_owned(),
-            ),
+            election::Refusal::NoCandidate(to) => {
+                let to = self.know.name_of(to);
+                let against = against(to.as_str()).unwrap_or_else(|| format!("{to} is not heard as a candidate"));
+                (against, "haagent status shows what it is".to_owned())
+            }
+            election::Refusal::NotReady(to) => {
+                let to = self.know.name_of(to);
+                let against =
+                    against(to.as_str()).unwrap_or_else(|| format!("{to} is not ready: a claim would not work there"));
+                (against, "haagent status shows what stands against it".to_owned())
+            }
             election::Refusal::Nobody => {
-                ("no ready candidate is heard".to_owned(), "haagent status shows what blocks a failover".to_owned())
+                let blocks = group.map(|group| group.verdict.blocked_by.join("; ")).filter(|blocks| !blocks.is_empty());
+                let blocks = blocks.map(|blocks| format!(": {blocks}")).unwrap_or_default();
+                (
+                    format!("no ready candidate is heard{blocks}"),
+                    "haagent status shows what blocks a failover".to_owned(),
+                )
             }
             election::Refusal::Busy => ("too many commands came at once".to_owned(), "try it again".to_owned()),
             election::Refusal::NotTheHolder(_) => {
@@ -309,6 +384,12 @@ impl Brain {
             Event::Claim(group, report) => {
                 if let Some(part) = self.know.groups.get_mut(group.0) {
                     self.stale |= part.claim.state != report.state || part.claim.obstacle != report.obstacle;
+                    if part.claim.obstacle.is_some() && report.obstacle.is_none() {
+                        tracing::info!(group = %part.name, "nothing stands against claiming {} here any more", part.address);
+                    }
+                    if part.claim.state != report.state && report.state == ClaimState::Lost {
+                        tracing::warn!(group = %part.name, "{} is not here, says the metadata service: asking the API who has it", part.address);
+                    }
                     part.claim = (*report).clone();
                 }
                 self.heart.sender.send(ToHeart::Claim(group, *report))?;
@@ -337,28 +418,51 @@ impl Brain {
                 let Some(timeline) = &mut part.timeline else { return };
                 let moved = timeline.reach(step, event.at, now, &self.know.identity.name);
                 tracing::info!(group = %part.name, "{} {}", part.address, words::milestone(step));
-                if let Some(mut moved) = moved {
-                    moved.by = self.author_of(&moved.reason, moved.from.as_ref(), group);
+                if let Some(moved) = moved {
                     self.record(group, HistoryEvent::Move(moved));
                     self.stale = true;
                 }
+                self.sign(group);
             }
-            Happened::Failed(failure) => tracing::warn!(group = %part.name, "{failure}"),
+            Happened::Failed(failure) => {
+                let text = failure.to_string();
+                tracing::warn!(group = %part.name, "{}", words::without_request_id(&text));
+                tracing::debug!(group = %part.name, "in full: {text}");
+            }
         }
     }
 
-    /// Who asked the old master for this move, by that node's bulletin.
-    fn author_of(&self, reason: &str, from: Option<&NodeName>, group: GroupIndex) -> Option<String> {
-        let name = &self.know.groups.get(group.0)?.name;
-        if reason == "taken" {
-            return self.know.acts.of(name).find(|act| act.kind == ActKind::Failover).map(|act| act.by.clone());
+    /// Adds to the newest move what the old master tells of it, whichever comes first: its bulletin or the move.
+    fn sign(&mut self, group: GroupIndex) {
+        let Some(part) = self.know.groups.get(group.0) else { return };
+        let Some(timeline) = &part.timeline else { return };
+        let (by, fault) = (self.author_of(timeline, &part.name), self.fault_behind(timeline, &part.name));
+        let Some(timeline) = self.know.groups.get_mut(group.0).and_then(|part| part.timeline.as_mut()) else { return };
+        if let Some(moved) = timeline.learn(by, fault, &self.know.identity.name) {
+            self.record(group, HistoryEvent::Move(moved));
+            self.stale = true;
         }
-        let bulletin =
-            self.know.peers.iter().filter_map(|peer| peer.bulletin.as_ref()).find(|b| Some(&b.name) == from)?;
-        let said = bulletin.groups.iter().find(|said| said.group == *name)?;
-        let planned = |kind: ActKind| kind == ActKind::Failover || kind == ActKind::Drain;
-        let act = said.acts.iter().find(|act| planned(act.kind) && reason == "offered")?;
-        Some(act.by.clone())
+    }
+
+    /// Who asked for this move: of this node, or of the old master by its bulletin.
+    fn author_of(&self, timeline: &Timeline, group: &GroupName) -> Option<String> {
+        let (kind, asked_of) = timeline.asked()?;
+        let act = match asked_of {
+            None => self.know.acts.of(group).find(|act| act.kind == kind),
+            Some(node) => self.said_by(node, group)?.acts.iter().find(|act| act.kind == kind),
+        };
+        act.map(|act| act.by.clone())
+    }
+
+    /// The check that failed at the old master, by its bulletin.
+    fn fault_behind(&self, timeline: &Timeline, group: &GroupName) -> Option<String> {
+        snapshot::failing(self.said_by(timeline.faulty()?, group)?)
+    }
+
+    fn said_by(&self, node: &NodeName, group: &GroupName) -> Option<&GroupBulletin> {
+        let mut bulletins = self.know.peers.iter().filter_map(|peer| peer.bulletin.as_ref());
+        let bulletin = bulletins.find(|bulletin| bulletin.name == *node)?;
+        bulletin.groups.iter().find(|said| said.group == *group)
     }
 
     fn tell_health(&mut self, group: GroupIndex) -> Result<(), HeartStuck> {
@@ -410,8 +514,36 @@ impl Brain {
                 }
             }
         }
+        for part in &self.know.groups {
+            let verified = self.know.history.last_move(&part.name).filter(|last| last.phases_ms.verified.is_some());
+            if verified.is_some_and(|last| self.know.acts.failover_done(&part.name, last.at, stamp())) {
+                self.know.acts.end(&part.name, ActKind::Failover);
+            }
+        }
+        self.look_at_disk();
         self.stale = true;
-        Ok(())
+        self.viewing.round()
+    }
+
+    /// What ails the disk, once when it begins and once when it is over.
+    fn look_at_disk(&mut self) {
+        let now = clock::now();
+        let (asked, ended) = self.know.history.progress();
+        let hangs = self.disks.state.hangs(now, self.know.store.progress())
+            || self.disks.history.hangs(now, Progress { asked, ended });
+        let hung = hangs.then(|| {
+            "the disk under node.state_dir hangs: what happens is kept in memory only, and a restart would forget it"
+                .to_owned()
+        });
+        let trouble: Vec<String> =
+            hung.into_iter().chain(self.know.store.trouble()).chain(self.know.history.trouble()).collect();
+        for new in trouble.iter().filter(|text| !self.know.trouble.contains(text)) {
+            tracing::warn!("{new}");
+        }
+        if trouble.is_empty() && !self.know.trouble.is_empty() {
+            tracing::info!("node.state_dir takes what is written again");
+        }
+        self.know.trouble = trouble;
     }
 
     // --- operators --------------------------------------------------------------------------
@@ -516,11 +648,21 @@ impl Brain {
             (None, true) => format!("group {name} is on {}", self.know.identity.name),
             (None, false) => format!("group {name} is on another node"),
         };
-        let act = acts::act(ActKind::Failover, &self.know.identity.name, by, reason, stamp(), Some(RESTART_WITHIN * 6));
-        self.record(group, HistoryEvent::Act(ActChange { at: stamp(), begun: true, act: act.clone() }));
-        self.know.acts.begin(name, act);
-        self.asked.push_back(Asked { group, command, answer, done });
-        self.send_bulletin()?;
+        // Whoever asked may have given up; an answer that a full queue swallowed must not be awaited for ever.
+        self.asked.retain(|asked| !asked.answer.is_closed());
+        if self.asked.len() >= ASKED {
+            let why = "this agent waits for the answers to as many commands as it may".to_owned();
+            let _ = answer.send(Err(refuse(why, "try again in some seconds")));
+            return Ok(());
+        }
+        let act = acts::act(ActKind::Failover, &self.know.identity.name, by, reason, stamp(), Some(FAILOVER_WITHIN));
+        let master = self.snapshots.borrow().groups.get(group.0).is_some_and(|g| g.facts.state == NodeState::Master);
+        if master || take {
+            // Before the answer, so that the node that takes over finds in the bulletin who asked for it.
+            self.know.acts.begin(name, act.clone());
+            self.send_bulletin()?;
+        }
+        self.asked.push_back(Asked { group, command, answer, done, act });
         self.heart.sender.send(ToHeart::Command(group, command))
     }
 
@@ -536,21 +678,21 @@ impl Brain {
     // --- snapshots --------------------------------------------------------------------------
 
     fn look_at_heart(&mut self) -> Result<(), HeartStuck> {
-        if self.stale && !self.viewing && clock::now() - self.viewed >= VIEW_SPACING {
+        if self.stale && !self.viewing.is_awaited() && clock::now() - self.viewed >= VIEW_SPACING {
             self.ask_for_view()?;
         }
         Ok(())
     }
 
     fn ask_for_view(&mut self) -> Result<(), HeartStuck> {
-        self.viewing = true;
+        self.viewing.ask();
         self.stale = false;
         self.viewed = clock::now();
         self.heart.sender.send(ToHeart::View)
     }
 
     fn show(&mut self, view: &HeartView) -> Result<(), HeartStuck> {
-        self.viewing = false;
+        self.viewing = Viewing::default();
         self.complain(view);
         self.snapshots.send_replace(Arc::new(snapshot::of(&self.know, view)));
         for done in self.refreshes.drain(..) {
@@ -577,6 +719,7 @@ impl Brain {
         let snapshot = Arc::clone(&self.snapshots.borrow());
         let groups = self.know.groups.iter().zip(&snapshot.groups).map(|(part, group)| GroupBulletin {
             group: part.name.clone(),
+            master: (group.facts.state == NodeState::Master).then_some(group.facts.term),
             reason: group.facts.reason.clone(),
             since: group.facts.since,
             healthy: part.health.candidacy().healthy,
@@ -591,7 +734,7 @@ impl Brain {
                 })
                 .collect(),
             acts: self.know.acts.of(&part.name).cloned().collect(),
-            last_move: self.know.history.last_move(&part.name),
+            moves: self.know.history.moves_of(&part.name, &self.know.identity.name, bulletin::MOVES),
         });
         let bulletin = Bulletin {
             name: self.know.identity.name.clone(),
@@ -612,10 +755,12 @@ impl Brain {
     /// TERM does what `on_stop` says, unless a restart was announced.
     async fn stop(&mut self) -> Result<u8, BrainError> {
         let restart = self.know.acts.restarting(stamp());
+        let master = self.snapshots.borrow().groups.iter().any(|group| group.facts.state == NodeState::Master);
         let resign = self.know.identity.on_stop == OnStop::Resign && !restart;
         let how = match (restart, resign) {
             (true, _) => "for a restart: nothing is handed over",
-            (false, true) => "and hands over",
+            (false, true) if master => "and hands over",
+            (false, true) => "and takes leave",
             (false, false) => "and hands nothing over (on_stop = \"keep\")",
         };
         tracing::info!("{} stops {how}", self.know.identity.name);
@@ -667,5 +812,25 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             hang_up: signal(SignalKind::hangup())?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_heart_that_owes_a_view_for_five_seconds_is_stuck_however_often_it_is_asked() {
+        let mut viewing = Viewing::default();
+        for _ in 0..100 {
+            assert!(viewing.round().is_ok(), "nothing was asked for");
+        }
+        viewing.ask();
+        for _ in 0..HEART_STUCK {
+            assert!(viewing.round().is_ok());
+            viewing.ask();
+        }
+        assert!(viewing.round().is_err());
+        assert!(Viewing::default().round().is_ok(), "it came");
     }
 }

@@ -13,7 +13,8 @@ use crate::control::wire::{LONGEST_WAIT, Refusal, Request, Response, all_groups,
 use crate::proto::claim::event::ClaimState;
 use crate::proto::ids::{GroupName, NodeName};
 use crate::view::history::History;
-use crate::view::status::{ClaimHolder, GroupFacts, State, Status};
+use crate::view::judge::peer_name;
+use crate::view::status::{ClaimHolder, GroupFacts, State, Status, Word};
 
 /// Requests on their way to the brain: more than the connections that the server allows.
 pub(super) const ASKS: usize = 64;
@@ -80,6 +81,9 @@ impl Handler for Desk {
                     Ok(group) => group.clone(),
                     Err(refusal) => return Response::Refused(refusal),
                 };
+                if let Some(to) = to.as_ref().filter(|to| is_there(&status, &group, to)) {
+                    return Response::Done { message: format!("group {group} is on {to} already") };
+                }
                 if dry_run {
                     return dry(&status, &group, to.as_ref(), take);
                 }
@@ -212,18 +216,39 @@ fn dry(status: &Status, group: &GroupName, to: Option<&NodeName>, take: bool) ->
         };
     }
     if facts.state != State::Master {
-        let master = facts.master.as_ref().map_or("the master".to_owned(), ToString::to_string);
-        return refuse(format!("{} is not master", status.node), &format!("run it on {master}"));
+        let mend = match &facts.master {
+            Some(master) => format!("haagent failover, on {master}"),
+            None => "no master is heard: haagent status says why".to_owned(),
+        };
+        return refuse(format!("{} is not master", status.node), &mend);
     }
     let chosen = match to {
         Some(to) => judged.verdict.successors.iter().find(|name| *name == to.as_str()),
         None => judged.verdict.successors.first(),
     };
-    match chosen {
-        Some(to) => Response::Done { message: format!("would hand group {group} over to {to}") },
+    if let Some(to) = chosen {
+        return Response::Done { message: format!("would hand group {group} over to {to}") };
+    }
+    let shows = "haagent status shows what blocks a failover";
+    match to {
+        Some(to) => match judged.verdict.against(to.as_str()) {
+            Some(against) => refuse(against.to_owned(), shows),
+            None => {
+                let peers: Vec<String> = facts.peers.iter().map(peer_name).collect();
+                refuse(format!("{to} is no peer of this node"), &format!("one of: {}", peers.join(", ")))
+            }
+        },
         None => {
-            let why = judged.verdict.blocked_by.first().cloned();
-            refuse(why.unwrap_or_else(|| "the named node could not take over".to_owned()), "haagent status")
+            let blocks = judged.verdict.blocked_by.join("; ");
+            refuse(format!("no ready candidate is heard: {blocks}"), shows)
         }
     }
+}
+
+/// Whether the named node is master and holds the address already: then there is nothing to do.
+fn is_there(status: &Status, group: &GroupName, to: &NodeName) -> bool {
+    let Some(facts) = facts(status, group) else { return false };
+    let Some(claim) = facts.claims.first() else { return false };
+    let holds = claim.state == ClaimState::Held || claim.word == Some(Word::Peer);
+    facts.master.as_ref() == Some(to) && claim.holder == Some(ClaimHolder::Node(to.clone())) && holds
 }

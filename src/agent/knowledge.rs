@@ -110,6 +110,8 @@ pub(super) struct Knowledge {
     pub(super) history: Arc<History>,
     pub(super) log: Log,
     pub(super) reach: Reach,
+    /// What ails the disk, in words.
+    pub(super) trouble: Vec<String>,
 }
 
 impl Knowledge {

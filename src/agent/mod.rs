@@ -15,6 +15,7 @@ mod acts;
 mod brain;
 mod bulletin;
 mod desk;
+mod disk;
 mod knowledge;
 mod news;
 mod parts;
@@ -22,6 +23,7 @@ mod snapshot;
 mod store;
 mod timeline;
 
+use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -46,8 +48,11 @@ const FLUSH: Duration = Duration::from_millis(500);
 pub fn run(config: &Path) -> u8 {
     let log = match log::init() {
         Ok(log) => log,
-        // The log itself cannot say so; the exit code does.
-        Err(_) => return CONFIG,
+        Err(error) => {
+            // The log itself cannot say so. A closed standard error cannot be helped.
+            let _ = writeln!(std::io::stderr(), "haagent: {}", explained(&error));
+            return CONFIG;
+        }
     };
     let code = started(config, &log);
     // Lines that a hung reader does not take are lost.
@@ -125,9 +130,13 @@ fn explained(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// What `haagent history` asks for.
+/// What `haagent history` asks for: by the time at which it happened. What a peer told of came
+/// later than what it tells of.
 fn history_entries(history: &History, group: Option<&GroupName>, limit: u32) -> Vec<Entry> {
-    history.entries(group, usize::try_from(limit).unwrap_or(usize::MAX))
+    let mut entries = history.entries(group, usize::MAX);
+    entries.sort_by_key(Entry::at);
+    let older = entries.len().saturating_sub(usize::try_from(limit).unwrap_or(usize::MAX));
+    entries.split_off(older)
 }
 
 /// Now, for people and files.

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +47,9 @@ const EVENTS: usize = 256;
 /// The metadata service is asked again after this when the node's own address is not known.
 const AGAIN: Duration = Duration::from_secs(2);
 
+/// Reading a few small files takes no longer, or their disk hangs.
+const OPENING: Duration = Duration::from_secs(5);
+
 /// Why the agent does not start.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AssembleError {
@@ -57,6 +61,8 @@ pub(super) enum AssembleError {
     Metadata(#[from] metadata::Error),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("the state directory {} does not answer within {OPENING:?}: its disk hangs; mend the disk, or set node.state_dir", .0.display())]
+    DiskHangs(PathBuf),
     #[error(transparent)]
     Heart(#[from] StartError),
     #[error(transparent)]
@@ -75,6 +81,7 @@ impl AssembleError {
         match self {
             Self::Misfit(_) | Self::Cloud(_) | Self::Metadata(_) => true,
             Self::Store(_)
+            | Self::DiskHangs(_)
             | Self::Heart(_)
             | Self::Control(_)
             | Self::Random(_)
@@ -118,13 +125,7 @@ pub(super) async fn assemble(
     for line in node.warnings.to_string().lines() {
         tracing::warn!("{line}");
     }
-    let store = Store::open(&config.node.state_dir)?;
-    let (mut known, trouble) = store.known();
-    let (acts, acts_trouble) = store.acts::<Acts>();
-    for line in [trouble, acts_trouble].into_iter().flatten() {
-        tracing::warn!("{line}");
-    }
-    let history = Arc::new(History::open(&config.node.state_dir)?);
+    let State { store, mut known, acts, history } = open_state(&config.node.state_dir).await?;
     let cloud = client::Settings {
         api_url: config.digitalocean.api_url.as_str().to_owned(),
         token: secrets.token.clone(),
@@ -202,10 +203,39 @@ pub(super) async fn assemble(
         history: Arc::clone(&history),
         log,
         reach: Reach::Unknown,
+        trouble: Vec::new(),
     };
     let brain = Brain::new(know, heart, News::new(news)?, notifier, incoming, asked);
     let desk = Arc::new(Desk { asks, snapshots: brain.snapshots(), history });
     Ok(Assembled { brain, server, desk })
+}
+
+/// What earlier runs left in the state directory.
+struct State {
+    store: Store,
+    known: Known,
+    acts: Acts,
+    history: Arc<History>,
+}
+
+/// Reads the state directory, in a thread that may hang with its disk: an agent that hangs before
+/// it beats helps nobody, and one that begins without its memory forgets a drain.
+async fn open_state(directory: &Path) -> Result<State, AssembleError> {
+    let path = directory.to_owned();
+    let opening = tokio::task::spawn_blocking(move || {
+        let store = Store::open(&path)?;
+        let (known, trouble) = store.known();
+        let (acts, acts_trouble) = store.acts::<Acts>();
+        for line in [trouble, acts_trouble].into_iter().flatten() {
+            tracing::warn!("{line}");
+        }
+        let history = Arc::new(History::open(&path)?);
+        Ok(State { store, known, acts, history })
+    });
+    match tokio::time::timeout(OPENING, opening).await {
+        Ok(opened) => opened.map_err(std::io::Error::other)?,
+        Err(_) => Err(AssembleError::DiskHangs(directory.to_owned())),
+    }
 }
 
 /// Fills in what differs between hosts. A metadata service that does not answer is waited

@@ -17,8 +17,8 @@ use crate::proto::node::LinkView;
 use crate::proto::time::{Duration, Time};
 use crate::sys::clock;
 use crate::view::status::{
-    Act, Check, CheckVerdict, Claim, ClaimHolder, ClaimKind, ConfigState, Group, GroupFacts, Move, Peer, Presence,
-    Reach, Rejected, Stamp, State, Status, Word, millis,
+    Act, Check, CheckVerdict, Claim, ClaimHolder, ClaimKind, ConfigState, Group, GroupFacts, Peer, Presence, Reach,
+    Rejected, Stamp, State, Status, Word, millis,
 };
 use crate::view::words;
 
@@ -28,6 +28,9 @@ const COMPLAINT: Duration = Duration::from_secs(10);
 /// A heart that was so late lost more than scheduling can explain.
 const LATE: Duration = Duration::from_millis(200);
 
+/// The evidence of a node that has not left its first state.
+const LISTENS: &str = "the agent has just started, and listens for a master";
+
 /// The snapshot before the heart has said anything.
 pub(super) fn starting(know: &Knowledge) -> Status {
     let identity = &know.identity;
@@ -35,8 +38,8 @@ pub(super) fn starting(know: &Knowledge) -> Status {
         let facts = GroupFacts {
             name: part.name.clone(),
             state: State::Init,
-            reason: "gap".to_owned(),
-            evidence: None,
+            reason: words::STARTING.to_owned(),
+            evidence: Some(LISTENS.to_owned()),
             term: Term::default(),
             priority: part.priority,
             effective_priority: part.priority,
@@ -99,8 +102,7 @@ fn warnings(know: &Knowledge, view: &HeartView) -> Vec<String> {
     warnings.extend(links.filter_map(|link| {
         complaint(link, view.at, know.identity.interval).map(|words| format!("{words} {}", link.address))
     }));
-    warnings.extend(know.store.trouble());
-    warnings.extend(know.history.trouble());
+    warnings.extend(know.trouble.iter().cloned());
     if view.lag > LATE {
         warnings.push(format!("heartbeats left {} ms late: the host has no CPU for them", view.lag.as_millis()));
     }
@@ -178,14 +180,17 @@ impl GroupSnapshot<'_> {
         let reason = election.reason.as_ref();
         let said = self.said_by_master();
         let me = election.state == NodeState::Master;
-        let own_reason = reason.map_or("gap", words::reason).to_owned();
+        let own_reason = reason.map_or(words::STARTING, words::reason).to_owned();
         GroupFacts {
             name: part.name.clone(),
             state: election.state,
-            evidence: reason.map(|reason| {
-                let name = |address| know.name_of(address).to_string();
-                words::evidence(reason, &election.evidence, election.since, name)
-            }),
+            evidence: Some(reason.map_or_else(
+                || LISTENS.to_owned(),
+                |reason| {
+                    let name = |address| know.name_of(address).to_string();
+                    words::evidence(reason, &election.evidence, election.since, name)
+                },
+            )),
             term: election.term,
             priority: part.priority,
             effective_priority: election.priority,
@@ -212,7 +217,8 @@ impl GroupSnapshot<'_> {
             checks: checks(part),
             peers: election.peers.iter().map(|peer| self.peer(peer)).collect(),
             acts: self.acts(),
-            last_move: self.last_move(),
+            // Peers' moves are in the history as soon as their bulletins tell them.
+            last_move: know.history.last_move(&part.name),
         }
     }
 
@@ -240,8 +246,11 @@ impl GroupSnapshot<'_> {
         self.know.peers.iter().find(|peer| peer.address == address)
     }
 
+    /// What the master says, if it says so as the master that is heard: its bulletin may be older.
     fn said_by_master(&self) -> Option<&GroupBulletin> {
-        self.bulletin_of(self.election.master?)
+        let master = self.election.master?;
+        let term = self.peer_view(master)?.report?.term;
+        self.bulletin_of(master).filter(|said| said.master == Some(term))
     }
 
     fn master_since(&self) -> Option<Stamp> {
@@ -249,7 +258,9 @@ impl GroupSnapshot<'_> {
         Some(wall(peer.heard_at?.before(peer.report?.takeover_ago?)))
     }
 
-    /// Who holds the address, by the best word there is.
+    /// Who holds the address, by the best word there is: what this node holds; what the master says
+    /// that it holds; else the newest of a look from here and of what anybody said who held it. A look
+    /// is as old as it is: a backup takes one in minutes.
     fn claim(&self) -> Claim {
         let claim = &self.election.claim;
         let held_here = self.election.state == NodeState::Master && claim.state == ClaimState::Held;
@@ -259,8 +270,13 @@ impl GroupSnapshot<'_> {
                 (Some(ClaimHolder::Node(self.know.identity.name.clone())), Some(word), claim.verified)
             }
             (false, Some((holder, at)), _) => (Some(ClaimHolder::Node(holder)), Some(Word::Peer), at),
-            (false, None, Some(look)) => (self.holder(&look), Some(word(look.source)), Some(look.begun)),
-            (false, None, None) => (None, None, None),
+            (false, None, look) => match (look, self.last_held()) {
+                (Some(look), told) if told.as_ref().is_none_or(|(_, at)| *at <= look.begun) => {
+                    (self.holder(&look), Some(word(look.source)), Some(look.begun))
+                }
+                (_, Some((holder, at))) => (Some(ClaimHolder::Node(holder)), Some(Word::Peer), Some(at)),
+                (_, None) => (None, None, None),
+            },
         };
         Claim {
             kind: ClaimKind::DigitalOcean,
@@ -279,6 +295,15 @@ impl GroupSnapshot<'_> {
         let report = peer.report.filter(|report| report.claim == ClaimState::Held)?;
         let at = peer.heard_at.zip(report.verified_ago).map(|(heard, ago)| heard.before(ago));
         Some((self.know.name_of(master), at))
+    }
+
+    /// Who last said that it held the address, and when that was verified there; also of one that fell silent.
+    fn last_held(&self) -> Option<(NodeName, Time)> {
+        let held = self.election.peers.iter().filter_map(|peer| {
+            let report = peer.report.filter(|report| report.claim == ClaimState::Held)?;
+            Some((peer.address, peer.heard_at?.before(report.verified_ago?)))
+        });
+        held.max_by_key(|(_, at)| *at).map(|(address, at)| (self.know.name_of(address), at))
     }
 
     fn holder(&self, look: &Look) -> Option<ClaimHolder> {
@@ -321,6 +346,7 @@ impl GroupSnapshot<'_> {
             config_ok: heard.map(|report| report.settings == self.part.settings),
             reach: heard.map(|report| if report.reach { Reach::Reachable } else { Reach::Unreachable }),
             key_differs: peer.wrong_key_at.is_some_and(|at| self.now - at < COMPLAINT),
+            same_name: link.and_then(|link| link.own_name_at).is_some_and(|at| self.now - at < COMPLAINT),
             rejected: link.map(|link| link.counts).map_or_else(Rejected::default, |counts| Rejected {
                 wrong_key: counts.wrong_key,
                 replayed: counts.replayed,
@@ -336,13 +362,6 @@ impl GroupSnapshot<'_> {
         let own = self.know.acts.of(&self.part.name).cloned();
         let theirs = self.election.peers.iter().filter_map(|peer| self.bulletin_of(peer.address));
         own.chain(theirs.flat_map(|said| said.acts.iter().cloned())).collect()
-    }
-
-    /// The newest move that any node tells of.
-    fn last_move(&self) -> Option<Move> {
-        let own = self.know.history.last_move(&self.part.name);
-        let theirs = self.election.peers.iter().filter_map(|peer| self.bulletin_of(peer.address)?.last_move.clone());
-        own.into_iter().chain(theirs).max_by_key(|last| last.at)
     }
 }
 
@@ -368,7 +387,7 @@ fn healthy(report: &GroupReport, said: Option<&GroupBulletin>) -> Option<bool> {
 }
 
 /// The first check that fails at a peer, in its own words.
-fn failing(said: &GroupBulletin) -> Option<String> {
+pub(super) fn failing(said: &GroupBulletin) -> Option<String> {
     let check = said.checks.iter().find(|check| !check.ok)?;
     let detail = check.detail.as_deref().map(|detail| format!(": {detail}")).unwrap_or_default();
     Some(format!("check {} {}{detail}", check.name, check.verdict))

@@ -18,6 +18,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::disk::Progress;
 use crate::proto::ids::{DropletId, NodeName};
 use crate::proto::node;
 
@@ -55,6 +56,7 @@ pub(super) struct StoreError {
 #[derive(Debug, Default)]
 struct Waiting {
     files: BTreeMap<&'static str, Vec<u8>>,
+    progress: Progress,
     trouble: Option<String>,
 }
 
@@ -105,6 +107,11 @@ impl Store {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).trouble.clone()
     }
 
+    /// How far the writer is.
+    pub(super) fn progress(&self) -> Progress {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).progress
+    }
+
     fn read<T: DeserializeOwned + Default>(&self, name: &str) -> (T, Option<String>) {
         let path = self.directory.join(name);
         let mut bytes = Vec::new();
@@ -123,7 +130,11 @@ impl Store {
 
     fn write(&self, name: &'static str, value: &impl Serialize) {
         let Ok(bytes) = serde_json::to_vec(value) else { return };
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).files.insert(name, bytes);
+        {
+            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            waiting.files.insert(name, bytes);
+            waiting.progress.asked += 1;
+        }
         if let Some(wake) = &self.wake {
             // Full: it is awake already, and finds this as well.
             let _ = wake.try_send(());
@@ -149,7 +160,10 @@ impl Store {
 fn write_all(directory: &Path, waiting: &Mutex<Waiting>, woken: &Receiver<()>) {
     loop {
         let more = woken.recv().is_ok();
-        let files = std::mem::take(&mut waiting.lock().unwrap_or_else(PoisonError::into_inner).files);
+        let (files, asked) = {
+            let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            (std::mem::take(&mut waiting.files), waiting.progress.asked)
+        };
         for (name, bytes) in files {
             let result = replace(directory, name, &bytes);
             let trouble = result.err().map(|error| {
@@ -157,6 +171,7 @@ fn write_all(directory: &Path, waiting: &Mutex<Waiting>, woken: &Receiver<()>) {
             });
             waiting.lock().unwrap_or_else(PoisonError::into_inner).trouble = trouble;
         }
+        waiting.lock().unwrap_or_else(PoisonError::into_inner).progress.ended = asked;
         if !more {
             return;
         }

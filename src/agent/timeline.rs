@@ -8,7 +8,7 @@ use crate::proto::election::event::{Reason, Transition};
 use crate::proto::heartbeat::{HandOver, NodeState};
 use crate::proto::ids::{NodeName, Term};
 use crate::proto::time::Time;
-use crate::view::status::{Move, MoveKind, Phases, Stamp, millis};
+use crate::view::status::{ActKind, Move, MoveKind, Phases, Stamp, millis};
 use crate::view::words;
 
 use std::net::Ipv4Addr;
@@ -20,6 +20,10 @@ pub(super) struct Timeline {
     kind: MoveKind,
     reason: &'static str,
     evidence: String,
+    /// Who asked the old master for it, if somebody did.
+    by: Option<String>,
+    /// What was wrong at the old master, by its own word.
+    fault: Option<String>,
     from: Option<NodeName>,
     decided_at: Stamp,
     /// The claim was verified in this mastership: a further assign is a repair, and a move of its own.
@@ -49,6 +53,8 @@ impl Timeline {
             kind: words::move_kind(&taken.reason),
             reason: words::reason(&taken.reason),
             evidence: words::evidence(&taken.reason, &taken.evidence, taken.at, |a| name(a).to_string()),
+            by: None,
+            fault: None,
             from: from.map(&name),
             decided_at,
             verified: false,
@@ -81,12 +87,48 @@ impl Timeline {
         self.kind = MoveKind::Failover;
         self.reason = words::REPAIRED;
         self.evidence = "the address was taken away from this node while it was master".to_owned();
-        self.from = None;
+        (self.from, self.by, self.fault) = (None, None, None);
         self.taken.at = at;
         self.taken.evidence = Default::default();
         self.decided_at = now;
         (self.promoted, self.completed, self.done) = (None, None, None);
         self.assign_sent = Some(at);
+    }
+
+    /// The kind of act that led to this mastership, and the node that it was asked of.
+    pub(super) fn asked(&self) -> Option<(ActKind, Option<&NodeName>)> {
+        if self.reason == words::REPAIRED {
+            return None;
+        }
+        match self.taken.reason {
+            Reason::Offered { cause: HandOver::Failover, .. } => Some((ActKind::Failover, self.from.as_ref())),
+            Reason::Offered { cause: HandOver::Drain, .. } => Some((ActKind::Drain, self.from.as_ref())),
+            Reason::Taken { .. } => Some((ActKind::Failover, None)),
+            _ => None,
+        }
+    }
+
+    /// The node whose failing check led to this mastership.
+    pub(super) fn faulty(&self) -> Option<&NodeName> {
+        let fault = matches!(self.taken.reason, Reason::Offered { cause: HandOver::Fault, .. });
+        self.from.as_ref().filter(|_| fault && self.reason != words::REPAIRED)
+    }
+
+    /// Adds what the old master told of it, which may come after the steps. The move, where that was news.
+    pub(super) fn learn(&mut self, by: Option<String>, fault: Option<String>, own: &NodeName) -> Option<Move> {
+        let news = (self.by.is_none() && by.is_some()) || (self.fault.is_none() && fault.is_some());
+        self.by = self.by.take().or(by);
+        // A semicolon ends a sentence of the evidence.
+        self.fault = self.fault.take().or(fault.map(|fault| fault.replace(';', ",")));
+        (news && self.is_move()).then(|| self.to_move(own))
+    }
+
+    fn full_evidence(&self) -> String {
+        let Some(fault) = &self.fault else { return self.evidence.clone() };
+        match self.evidence.split_once(';') {
+            Some((sentence, rest)) => format!("{sentence} ({fault});{rest}"),
+            None => format!("{} ({fault})", self.evidence),
+        }
     }
 
     fn is_move(&self) -> bool {
@@ -111,9 +153,9 @@ impl Timeline {
             from: self.from.clone(),
             to: Some(own.clone()),
             reason: self.reason.to_owned(),
-            evidence: Some(self.evidence.clone()),
+            evidence: Some(self.full_evidence()),
             term: self.term(),
-            by: None,
+            by: self.by.clone(),
             at: self.decided_at,
             phases_ms: Phases {
                 last_heartbeat: since(heard),
@@ -189,6 +231,31 @@ mod tests {
         let done = followed.reach(Milestone::Verified, Time::from_millis(3_000), now, &own).unwrap();
         assert_eq!((done.kind, done.phases_ms.decided), (MoveKind::Switchover, Some(0)));
         assert!(Timeline::begin(&Transition { to: NodeState::Backup, ..taken(Reason::Resume) }, now, name).is_none());
+    }
+
+    #[test]
+    fn what_the_old_master_tells_later_is_added_to_the_move_once() {
+        let (own, now) = (name(Ipv4Addr::new(10, 0, 0, 2)), Stamp::from_unix_millis(9));
+        let offered = Reason::Offered { by: OLD, cause: HandOver::Fault };
+        let mut timeline = Timeline::begin(&taken(offered), now, name).unwrap();
+        assert_eq!((timeline.faulty(), timeline.asked()), (Some(&name(OLD)), None), "nobody asked for it");
+        assert_eq!(timeline.learn(None, None, &own), None);
+        timeline.reach(Milestone::AssignSent, Time::from_millis(2_510), now, &own).unwrap();
+        let fault = || Some("check docker failed: 9 of 10 running; web-3: exited (137)".to_owned());
+        let learnt = timeline.learn(None, fault(), &own).unwrap();
+        let said = "web-1 offered: a check fails there (check docker failed: 9 of 10 running, web-3: exited (137))";
+        assert_eq!(learnt.evidence.as_deref(), Some(said));
+        assert_eq!(timeline.learn(None, Some("something else".to_owned()), &own), None, "the first word stays");
+
+        let ordered = Reason::Offered { by: OLD, cause: HandOver::Failover };
+        let mut timeline = Timeline::begin(&taken(ordered), now, name).unwrap();
+        assert_eq!((timeline.faulty(), timeline.asked()), (None, Some((ActKind::Failover, Some(&name(OLD))))));
+        assert_eq!(timeline.learn(Some("ben".to_owned()), None, &own), None, "not yet a move");
+        let done = timeline.reach(Milestone::AssignSent, Time::from_millis(2_510), now, &own).unwrap();
+        assert_eq!(done.by.as_deref(), Some("ben"));
+        timeline.reach(Milestone::Verified, Time::from_millis(3_000), now, &own);
+        let again = timeline.reach(Milestone::AssignSent, Time::from_millis(9_000), now, &own).unwrap();
+        assert_eq!((again.by, timeline.asked()), (None, None), "a repair is nobody's order");
     }
 
     #[test]

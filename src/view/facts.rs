@@ -398,6 +398,8 @@ pub struct Peer {
     pub reach: Option<Reach>,
     /// Datagrams arrive from it now whose MAC fits none of our keys.
     pub key_differs: bool,
+    /// Datagrams arrive from it now that carry this node's own name.
+    pub same_name: bool,
     /// Its datagrams that were refused.
     pub rejected: Rejected,
 }
@@ -408,7 +410,7 @@ pub struct Peer {
 pub enum ActKind {
     /// The node takes no part until it is resumed.
     Drain,
-    /// The node is master by `haagent failover`: it is not preempted until the next fault or `resume`.
+    /// The node was told to hand over to another one, or to take the address from a foreign droplet.
     Failover,
     /// The next stop is a restart: nothing is handed over.
     Restart,

@@ -10,6 +10,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -41,7 +42,7 @@ const QUEUE: usize = 256;
 pub struct Entry {
     /// The group that it happened in.
     pub group: GroupName,
-    /// The node that wrote it down.
+    /// The node that wrote it down. Moves are also kept by those that were told of them.
     pub node: NodeName,
     /// What it was.
     #[serde(flatten)]
@@ -100,6 +101,13 @@ impl Entry {
         }
     }
 
+    fn as_move(&self) -> Option<&Move> {
+        match &self.event {
+            Event::Move(one) => Some(one),
+            Event::State(_) | Event::Act(_) => None,
+        }
+    }
+
     /// Whether this is a later record of the same move.
     fn replaces(&self, other: &Self) -> bool {
         match (&self.event, &other.event) {
@@ -148,6 +156,9 @@ pub struct History {
 struct Shared {
     path: PathBuf,
     entries: Mutex<VecDeque<Entry>>,
+    /// Entries handed to the writer, and those that it is done with.
+    queued: AtomicU64,
+    ended: AtomicU64,
     trouble: Mutex<Option<String>>,
 }
 
@@ -199,7 +210,13 @@ impl History {
     /// Only if the writer thread cannot be started.
     pub fn open(state_dir: &Path) -> io::Result<Self> {
         let path = state_dir.join(FILE);
-        let shared = Arc::new(Shared { path, entries: Mutex::default(), trouble: Mutex::default() });
+        let shared = Arc::new(Shared {
+            path,
+            entries: Mutex::default(),
+            queued: AtomicU64::default(),
+            ended: AtomicU64::default(),
+            trouble: Mutex::default(),
+        });
         let (queue, jobs) = sync_channel(QUEUE);
         let mut writer = Writer::new(Arc::clone(&shared));
         match read_lines(&shared.path) {
@@ -224,11 +241,32 @@ impl History {
         let job = Job::Write(Box::new(entry.clone()));
         self.shared.keep(entry);
         match self.queue.try_send(job) {
-            Ok(()) => {}
+            Ok(()) => {
+                self.shared.queued.fetch_add(1, Ordering::Relaxed);
+            }
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
                 self.shared.complain(&format_args!("the disk has taken nothing for {QUEUE} entries"));
             }
         }
+    }
+
+    /// Keeps a move that another node wrote down and told, unless it is known as it is.
+    pub fn learn(&self, group: &GroupName, node: &NodeName, told: &Move) {
+        let entry = Entry { group: group.clone(), node: node.clone(), event: Event::Move(told.clone()) }.bounded();
+        let is_known = self.shared.entries().contains(&entry);
+        if !is_known {
+            self.record(entry);
+        }
+    }
+
+    /// The newest moves of `group` that `node` wrote down, oldest first, at most `limit`.
+    #[must_use]
+    pub fn moves_of(&self, group: &GroupName, node: &NodeName, limit: usize) -> Vec<Move> {
+        let entries = self.shared.entries();
+        let own = entries.iter().rev().filter(|entry| entry.group == *group && entry.node == *node);
+        let mut newest: Vec<Move> = own.filter_map(Entry::as_move).take(limit).cloned().collect();
+        newest.reverse();
+        newest
     }
 
     /// The newest `limit` entries, of `group` or of all groups, oldest first.
@@ -241,13 +279,19 @@ impl History {
         newest
     }
 
-    /// The last time that the address of `group` changed its node.
+    /// The last time that the address of `group` changed its node, as far as this node was told.
     #[must_use]
     pub fn last_move(&self, group: &GroupName) -> Option<Move> {
-        self.shared.entries().iter().rev().filter(|entry| entry.group == *group).find_map(|entry| match &entry.event {
-            Event::Move(one) => Some(one.clone()),
-            Event::State(_) | Event::Act(_) => None,
-        })
+        let entries = self.shared.entries();
+        let moves = entries.iter().filter(|entry| entry.group == *group).filter_map(Entry::as_move);
+        moves.max_by_key(|one| one.at).cloned()
+    }
+
+    /// How many entries were handed to the disk, and how many of them it is done with, well or not.
+    #[must_use]
+    pub fn progress(&self) -> (u64, u64) {
+        let ended = self.shared.ended.load(Ordering::Relaxed);
+        (self.shared.queued.load(Ordering::Relaxed), ended)
     }
 
     /// Why the file could not be read or written, most lately; nothing while it can.
@@ -281,7 +325,10 @@ impl Writer {
     fn run(mut self, jobs: &Receiver<Job>) {
         while let Ok(job) = jobs.recv() {
             match job {
-                Job::Write(entry) => self.write(&entry),
+                Job::Write(entry) => {
+                    self.write(&entry);
+                    self.shared.ended.fetch_add(1, Ordering::Relaxed);
+                }
                 Job::Flush(done) => drop(done.try_send(())),
             }
         }
@@ -412,8 +459,8 @@ fn act(change: &ActChange) -> String {
     let words = match (change.act.kind, change.begun) {
         (ActKind::Drain, true) => "drained",
         (ActKind::Drain, false) => "no longer drained",
-        (ActKind::Failover, true) => "master by command",
-        (ActKind::Failover, false) => "no longer master by command",
+        (ActKind::Failover, true) => "told to fail over",
+        (ActKind::Failover, false) => "no longer told to fail over",
         (ActKind::Restart, true) => "restart announced",
         (ActKind::Restart, false) => "announced restart over",
     };

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::facts::{
-    Act, ActKind, Check, CheckVerdict, Claim, ClaimHolder, GroupFacts, Peer, Presence, Reach, Severity, State,
+    Act, ActKind, Check, CheckVerdict, Claim, ClaimHolder, GroupFacts, Peer, Presence, Reach, Severity, State, Word,
 };
 use super::words::{self, age};
 use crate::proto::claim::event::ClaimState;
@@ -33,6 +33,15 @@ pub struct Verdict {
     pub concerns: Vec<String>,
     /// How bad it is.
     pub severity: Severity,
+}
+
+impl Verdict {
+    /// What stands against this node, if anything: what is told of a node begins with its name.
+    #[must_use]
+    pub fn against(&self, node: &str) -> Option<&str> {
+        let all = self.blocked_by.iter().chain(&self.concerns);
+        all.map(String::as_str).find(|text| text.strip_prefix(node).is_some_and(|rest| rest.starts_with(' ')))
+    }
 }
 
 /// What `haagent wait` waits for, on this node.
@@ -134,7 +143,7 @@ fn peer_named<'a>(facts: &'a GroupFacts, name: &NodeName) -> Option<&'a Peer> {
 }
 
 /// What a peer is called: its name, its address while the name is not known.
-pub(super) fn peer_name(peer: &Peer) -> String {
+pub(crate) fn peer_name(peer: &Peer) -> String {
     peer.node.as_ref().map_or_else(|| peer.address.to_string(), ToString::to_string)
 }
 
@@ -191,11 +200,15 @@ fn claim_served(this: &NodeName, facts: &GroupFacts, claim: &Claim, concerns: &m
     if let Some(detail) = &claim.detail {
         concerns.add(Severity::Warning, detail.clone());
     }
-    match claim.verified_ms_ago.map(Duration::from_millis) {
-        Some(old) if old > VERIFIED_WITHIN => {
-            concerns.add(Severity::Warning, format!("{what} was not verified for {}", age(old)));
-        }
-        Some(_) | None => {}
+    // Its holder stands by a claim that nothing can verify now (fail static). What was only
+    // seen there, and is kept by nobody's word, may be anywhere by now.
+    let held = claim.state == ClaimState::Held || claim.word == Some(Word::Peer);
+    let old = claim.verified_ms_ago.map(Duration::from_millis).filter(|old| *old > VERIFIED_WITHIN);
+    match old {
+        Some(old) if held => concerns.add(Severity::Warning, format!("{what} was not verified for {}", age(old))),
+        Some(old) => concerns
+            .add(Severity::Unknown, format!("{what} was last seen at {holder} {} ago: nobody knows more", age(old))),
+        None => {}
     }
     if facts.master.as_ref().is_some_and(|master| master != holder) {
         let master = facts.master.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -225,7 +238,7 @@ fn claim_served(this: &NodeName, facts: &GroupFacts, claim: &Claim, concerns: &m
         concerns.add(Severity::Critical, format!("{what} points at {holder}, whose checks fail{why}"));
         return Some(false);
     }
-    Some(true)
+    (held || old.is_none()).then_some(true)
 }
 
 fn two_masters(this: &NodeName, facts: &GroupFacts, concerns: &mut Concerns) {
@@ -336,6 +349,12 @@ fn peer_as_successor(facts: &GroupFacts, peer: &Peer) -> Successor {
             peer.address
         ));
     }
+    if peer.same_name {
+        return Successor::Blocked(format!(
+            "{} uses this node's name: give one of them another node.name and restart its agent (systemctl restart haagent)",
+            peer.address
+        ));
+    }
     match peer.presence {
         Presence::Heard => {}
         Presence::Silent => {
@@ -393,7 +412,9 @@ fn master_itself(this: &NodeName, facts: &GroupFacts, concerns: &mut Concerns) {
     if let Some(act) = drain_of(facts, this) {
         concerns.add(Severity::Warning, drain_words(this.as_str(), act));
     }
-    if facts.ready == Some(false) {
+    // What fails a claim is told with the claim.
+    let told = facts.detail.is_some() && facts.claims.iter().any(|claim| claim.detail == facts.detail);
+    if facts.ready == Some(false) && !told {
         let why = facts.detail.as_deref().unwrap_or("it does not say why");
         concerns.add(Severity::Warning, format!("{this} could not claim again: {why}"));
     }
@@ -416,12 +437,6 @@ fn other_peers(facts: &GroupFacts, concerns: &mut Concerns) {
             concerns.add(
                 Severity::Warning,
                 format!("{name} has other settings for this group: put the same file on every node"),
-            );
-        }
-        if peer.rejected.own_name > 0 {
-            concerns.add(
-                Severity::Warning,
-                format!("{} uses this node's name: give one of them another node.name", peer.address),
             );
         }
         if peer.witness && peer.presence != Presence::Heard {

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::judge::{drain_of, peer_name};
+use super::judge::{Verdict, drain_of, peer_name};
 use super::status::{
     Act, ActKind, Check, Claim, ClaimHolder, Group, GroupFacts, Move, Peer, Presence, Severity, Stamp, State, Status,
 };
@@ -55,7 +55,14 @@ impl Style {
 pub fn status(status: &Status, style: Style) -> String {
     let mut page = Page::default();
     let up = age(Duration::from_millis(status.uptime_ms));
-    page.line(&format!("haagent {} on {}, up {up}", clean(&status.version), status.node));
+    let problems: Vec<&String> = status.warnings.iter().chain(&status.config.error).collect();
+    // What concerns no group stands at the end; whoever reads only the top must know that it is there.
+    let below = match problems.len() {
+        0 => String::new(),
+        1 => format!("; {}: 1, see below", style.paint(Paint::Doubt, "WARNING")),
+        many => format!("; {}: {many}, see below", style.paint(Paint::Doubt, "WARNINGS")),
+    };
+    page.line(&format!("haagent {} on {}, up {up}{below}", clean(&status.version), status.node));
     for group in &status.groups {
         page.line("");
         one_group(&mut page, status, group, style);
@@ -66,7 +73,6 @@ pub fn status(status: &Status, style: Style) -> String {
     }
 
     page.line("");
-    let problems = status.warnings.iter().chain(&status.config.error);
     for problem in problems {
         page.item("warning", &style.paint(Paint::Doubt, &clean(problem)));
     }
@@ -97,9 +103,9 @@ fn one_group(page: &mut Page, status: &Status, group: &Group, style: Style) {
 
     let names = facts.peers.iter().map(|peer| peer_name(peer).len());
     let width = names.chain([status.node.as_str().len()]).max().unwrap_or(0);
-    page.item_at("nodes", &this_node(status, facts, width, style), width + 2);
+    page.item_at("nodes", &this_node(status, group, width, style), width + 2);
     for peer in &facts.peers {
-        page.item_at("", &other_node(status, facts, peer, width, style), width + 2);
+        page.item_at("", &other_node(status, group, peer, width, style), width + 2);
     }
 
     let width = facts.checks.iter().map(|check| check.name.chars().count()).max().unwrap_or(0);
@@ -183,7 +189,7 @@ fn failover(page: &mut Page, group: &Group, style: Style) {
     }
 }
 
-fn this_node(status: &Status, facts: &GroupFacts, width: usize, style: Style) -> String {
+fn this_node(status: &Status, Group { facts, verdict: told }: &Group, width: usize, style: Style) -> String {
     let mut line = format!("{:width$}  {}  this node", status.node, state(facts, &status.node, facts.state, style));
     let _ = write!(line, "  {}", readiness(facts.ready, facts.witness, style));
     let _ = write!(line, "  priority {}", facts.effective_priority);
@@ -191,11 +197,17 @@ fn this_node(status: &Status, facts: &GroupFacts, width: usize, style: Style) ->
         let _ = write!(line, " (of {})", facts.priority);
     }
     let _ = write!(line, "  v{}", clean(&status.version));
-    detail(&mut line, facts.ready, facts.detail.as_deref());
+    detail(&mut line, facts.ready, facts.detail.as_deref(), told);
     line
 }
 
-fn other_node(status: &Status, facts: &GroupFacts, peer: &Peer, width: usize, style: Style) -> String {
+fn other_node(
+    status: &Status,
+    Group { facts, verdict: told }: &Group,
+    peer: &Peer,
+    width: usize,
+    style: Style,
+) -> String {
     let mut line = format!("{:width$}  ", peer_name(peer));
     // What a peer said before it fell silent is no longer known to be true.
     match (peer.state, &peer.node) {
@@ -245,7 +257,7 @@ fn other_node(status: &Status, facts: &GroupFacts, peer: &Peer, width: usize, st
     if peer.config_ok == Some(false) {
         let _ = write!(line, "  {}", style.paint(Paint::Bad, "config differs"));
     }
-    detail(&mut line, peer.ready, peer.detail.as_deref());
+    detail(&mut line, peer.ready, peer.detail.as_deref(), told);
     line
 }
 
@@ -269,8 +281,10 @@ fn readiness(ready: Option<bool>, witness: bool, style: Style) -> String {
     }
 }
 
-fn detail(line: &mut String, ready: Option<bool>, detail: Option<&str>) {
-    if let Some(detail) = detail.filter(|_| ready != Some(true)) {
+/// Why a node is not ready, unless the page says so above.
+fn detail(line: &mut String, ready: Option<bool>, detail: Option<&str>, told: &Verdict) {
+    let is_told = |detail: &&str| told.blocked_by.iter().chain(&told.concerns).any(|above| above.contains(*detail));
+    if let Some(detail) = detail.filter(|detail| ready != Some(true) && !is_told(detail)) {
         let _ = write!(line, "  {}", clean(detail));
     }
 }
@@ -296,7 +310,7 @@ fn act(at: Stamp, act: &Act, style: Style) -> String {
     let node = act.node.as_ref().map_or_else(|| "the whole group".to_owned(), NodeName::to_string);
     let what = match act.kind {
         ActKind::Drain => "drained",
-        ActKind::Failover => "master by command",
+        ActKind::Failover => "told to fail over",
         ActKind::Restart => "restart announced",
     };
     let what = style.paint(Paint::Doubt, what);

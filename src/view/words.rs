@@ -10,9 +10,10 @@ use crate::proto::election::event::{Evidence, Reason};
 use crate::proto::heartbeat::{DeposedBy, HandOver};
 use crate::proto::time::{Duration, Time};
 
-/// Every word that [`reason`] can say, and [`REPAIRED`]: the list in `docs/status.md`.
+/// Every word that a reason can be, those of [`reason`] and two that no core says: the list in `docs/status.md`.
 #[cfg(test)]
-pub(super) const REASONS: [&str; 21] = [
+pub(super) const REASONS: [&str; 22] = [
+    STARTING,
     "listened",
     "resume",
     "holder",
@@ -35,6 +36,9 @@ pub(super) const REASONS: [&str; 21] = [
     "brain-stale",
     REPAIRED,
 ];
+
+/// Why a node is in `init` that has not been anything else yet: it has just started, and listens.
+pub const STARTING: &str = "starting";
 
 /// Why the address moved when a working master claims it again: somebody took it away.
 pub const REPAIRED: &str = "repaired";
@@ -114,6 +118,16 @@ pub fn evidence(why: &Reason, evidence: &Evidence, at: Time, name: impl Fn(Ipv4A
         let _ = write!(text, "; rank {}", rank.0);
     }
     text
+}
+
+/// A failure without the number that the provider gave the request: it is another one each time,
+/// and makes of one failure that lasts a thousand.
+#[must_use]
+pub fn without_request_id(text: &str) -> String {
+    match text.split_once(" (request ").and_then(|(before, rest)| Some((before, rest.split_once(')')?.1))) {
+        Some((before, after)) => format!("{before}{after}"),
+        None => text.to_owned(),
+    }
 }
 
 /// A step of a claim, after the claim's address.
@@ -204,34 +218,49 @@ fn sentence(why: &Reason, name: &impl Fn(Ipv4Addr) -> String) -> String {
         Reason::Silent { master } => format!("{} fell silent", name(*master)),
         Reason::Masterless { holder } => format!("there is no master: {}", held_by(*holder, name)),
         Reason::Chance { by } => format!("deposed by {}, and the time for another try has come", deposed(*by, name)),
-        Reason::Offered { by, cause } => format!("{} offered: {}", name(*by), hand_over(*cause)),
+        Reason::Offered { by, cause } => format!("{} offered: {}", name(*by), offered(*cause)),
         Reason::Resigned { by } => format!("{} stops and named this node", name(*by)),
         Reason::Taken { droplet } => format!("an operator takes it from droplet {droplet}, no member"),
-        Reason::HandedOver { to, cause } => format!("handed over to {}: {}", name(*to), hand_over(*cause)),
+        Reason::HandedOver { to, cause } => format!("handed over to {}: {}", name(*to), handed_over(*cause)),
         Reason::DuelLost { to } => format!("of two masters that hear each other, {} stays", name(*to)),
         Reason::Superseded { by } => format!("the address is on {}, which is master", name(*by)),
         Reason::Deposed { by } => format!("the address went to {}", deposed(*by, name)),
         Reason::Foreign { droplet } => format!("droplet {droplet}, no member, holds the address"),
-        Reason::CheckFailed { check: Some(check) } => format!("check {check} failed"),
+        // The check's own complaint, its name in it.
+        Reason::CheckFailed { check: Some(complaint) } => complaint.clone(),
         Reason::CheckFailed { check: None } => "a check failed".to_owned(),
         Reason::Drained => "drained by an operator".to_owned(),
         Reason::Recovered => "a candidate again: checks pass, and no drain is in force".to_owned(),
         Reason::Gap { millis } => format!("nothing ran here for {}", exact(*millis)),
         Reason::Stopping { successor: Some(successor) } => format!("the agent stops; {} takes over", name(*successor)),
-        Reason::Stopping { successor: None } => "the agent stops; nobody is there to take over".to_owned(),
+        Reason::Stopping { successor: None } => "the agent stops and names no successor".to_owned(),
         Reason::BrainStale => "the rest of the agent gives no sign of life".to_owned(),
     }
 }
 
-fn hand_over(cause: HandOver) -> &'static str {
+/// Why a master offers, in the words of the node that takes it.
+fn offered(cause: HandOver) -> &'static str {
     match cause {
         HandOver::Fault => "a check fails there",
         HandOver::Drain => "it is drained",
         HandOver::Preempt => "this node has the higher priority",
         HandOver::Failover => "an operator asked for it",
         HandOver::ClaimFailing => "its claim fails",
-        HandOver::FollowTruth => "the address is there already",
+        HandOver::FollowTruth => "the address is here already",
         HandOver::Isolated => "it does not reach the API",
+    }
+}
+
+/// The same in the words of the node that gives it away.
+fn handed_over(cause: HandOver) -> &'static str {
+    match cause {
+        HandOver::Fault => "a check fails here",
+        HandOver::Drain => "this node is drained",
+        HandOver::Preempt => "it has the higher priority",
+        HandOver::Failover => "an operator asked for it",
+        HandOver::ClaimFailing => "the claim fails here",
+        HandOver::FollowTruth => "the address is there already",
+        HandOver::Isolated => "this node does not reach the API",
     }
 }
 
@@ -299,7 +328,7 @@ mod tests {
             Reason::Superseded { by: WEB1 },
             Reason::Deposed { by: DeposedBy::Member(WEB1) },
             Reason::Foreign { droplet: DropletId(7) },
-            Reason::CheckFailed { check: Some("docker".to_owned()) },
+            Reason::CheckFailed { check: Some("check docker failed: 9 of 10 running".to_owned()) },
             Reason::Drained,
             Reason::Recovered,
             Reason::Gap { millis: 1_500 },
@@ -311,7 +340,7 @@ mod tests {
     #[test]
     fn the_list_of_reasons_is_complete_and_is_the_one_that_serde_writes() {
         let reasons = every_reason();
-        let said: Vec<&str> = reasons.iter().map(reason).chain([REPAIRED]).collect();
+        let said: Vec<&str> = [STARTING].into_iter().chain(reasons.iter().map(reason)).chain([REPAIRED]).collect();
         assert_eq!(said, REASONS);
         for one in &reasons {
             assert_eq!(serde_json::to_value(one).unwrap()["kind"], reason(one));
@@ -347,6 +376,40 @@ mod tests {
         );
         let drained = evidence(&Reason::Drained, &Evidence { look: None, ..facts }, at, |_| String::new());
         assert!(!drained.contains("last heard"), "{drained}");
+    }
+
+    #[test]
+    fn each_side_of_a_hand_over_speaks_of_itself_as_this_node() {
+        let said = |why: Reason| evidence(&why, &Evidence::default(), Time::ORIGIN, |_| "web-1".to_owned());
+        for (cause, taker, giver) in [
+            (HandOver::Fault, "web-1 offered: a check fails there", "handed over to web-1: a check fails here"),
+            (HandOver::Drain, "web-1 offered: it is drained", "handed over to web-1: this node is drained"),
+            (HandOver::FollowTruth, "web-1 offered: the address is here already", "the address is there already"),
+        ] {
+            assert_eq!(said(Reason::Offered { by: WEB1, cause }), taker);
+            assert!(said(Reason::HandedOver { to: WEB1, cause }).ends_with(giver), "{cause:?}");
+        }
+    }
+
+    #[test]
+    fn a_failure_that_lasts_reads_the_same_each_time() {
+        for (text, expected) in [
+            ("answered 500 \"error\" (request 0a-1)", "answered 500 \"error\""),
+            (
+                "answered 401 (request 0a-1); put a valid token (of this team) there",
+                "answered 401; put a valid token (of this team) there",
+            ),
+            ("no connection (request", "no connection (request"),
+        ] {
+            assert_eq!(without_request_id(text), expected);
+        }
+    }
+
+    #[test]
+    fn a_failed_check_is_named_once() {
+        let why = Reason::CheckFailed { check: Some("check docker timed out: no answer within 2s".to_owned()) };
+        let said = evidence(&why, &Evidence::default(), Time::ORIGIN, |_| String::new());
+        assert_eq!(said, "check docker timed out: no answer within 2s");
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod bad_input;
 mod faults;
 mod forgery;
 mod lab;
+mod oncall;
 mod operators;
 mod starts;
 mod step;

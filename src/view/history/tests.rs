@@ -201,3 +201,22 @@ fn the_page_tells_switchover_from_failover_and_each_step_with_its_duration() {
     assert!(page == expected, "the page is now:\n{page}");
     assert_eq!(render(&[], Style { colour: false }), "nothing has happened yet\n");
 }
+
+#[test]
+fn a_move_that_another_node_tells_again_and_again_is_kept_once_and_never_told_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let history = History::open(folder.path()).unwrap();
+    let mut begun = samples::last_move();
+    begun.phases_ms.verified = None;
+    for told in [&begun, &begun, &samples::last_move(), &samples::last_move()] {
+        history.learn(&web(), &node("web-2"), told);
+    }
+    let earlier = Move { at: ago(999_999), ..samples::last_move() };
+    history.learn(&web(), &node("web-2"), &earlier);
+    assert_eq!(history.entries(None, 10).len(), 2);
+    assert_eq!(history.last_move(&web()), Some(samples::last_move()), "the newest, in whatever order they came");
+    assert_eq!(history.moves_of(&web(), &node("web-1"), 8), []);
+    assert_eq!(history.moves_of(&web(), &node("web-2"), 1), [earlier]);
+    assert!(history.flush(SOON));
+    assert_eq!(history.progress(), (3, 3));
+}

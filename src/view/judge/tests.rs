@@ -102,6 +102,43 @@ fn a_word_that_is_old_is_a_warning() {
 }
 
 #[test]
+fn an_old_look_at_an_address_that_nobody_holds_does_not_prove_that_it_serves() {
+    let seen = |ms, word| {
+        with(|facts| {
+            facts.claims[0].state = ClaimState::Failing;
+            facts.claims[0].word = Some(word);
+            facts.claims[0].verified_ms_ago = Some(ms);
+        })
+    };
+    assert_eq!(seen(15_000, Word::Api).served, Some(true));
+    for word in [Word::Api, Word::Metadata] {
+        let verdict = seen(27_000, word);
+        assert_eq!((verdict.served, verdict.severity), (None, Severity::Unknown), "{verdict:?}");
+        assert!(says(&verdict, "last seen at web-1 27 s ago"), "{verdict:?}");
+    }
+    // Its holder is heard and stands by it.
+    assert_eq!(seen(27_000, Word::Peer).served, Some(true));
+}
+
+#[test]
+fn what_is_mended_is_no_problem_any_more() {
+    // Counters never go back; only what arrives now counts.
+    assert_eq!(with(|facts| facts.peers[0].rejected.own_name = 7).severity, Severity::Ok);
+    let verdict = with(|facts| facts.peers[0].same_name = true);
+    assert_eq!((verdict.failover_ready, verdict.concerns.len()), (Some(false), 1), "{verdict:?}");
+}
+
+#[test]
+fn what_fails_the_masters_claim_is_told_once() {
+    let verdict = with(|facts| {
+        facts.ready = Some(false);
+        facts.detail = Some("answered 401".to_owned());
+        facts.claims[0].detail = Some("answered 401".to_owned());
+    });
+    assert_eq!(verdict.concerns.iter().filter(|concern| concern.contains("401")).count(), 1, "{verdict:?}");
+}
+
+#[test]
 fn two_that_hold_are_critical_and_two_masters_a_warning() {
     let rival = |claim| {
         with(move |facts| {
@@ -208,7 +245,6 @@ fn a_master_with_troubles_of_its_own_is_a_warning() {
         (with(|facts| facts.ready = Some(false)), "web-1 could not claim again"),
         (with(|facts| facts.reach = Some(Reach::Unreachable)), "does not reach"),
         (with(|facts| facts.peers[0].config_ok = Some(false)), "other settings"),
-        (with(|facts| facts.peers[0].rejected.own_name = 1), "uses this node's name"),
         (with(|facts| facts.claims[0].detail = Some("429 for 3 min".to_owned())), "429 for 3 min"),
         (
             with(|facts| {

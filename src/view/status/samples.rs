@@ -66,6 +66,7 @@ pub(crate) fn peer(name: &str, last: u8, state: State) -> Peer {
         config_ok: Some(true),
         reach: Some(Reach::Reachable),
         key_differs: false,
+        same_name: false,
         rejected: Rejected::default(),
     }
 }

@@ -7,6 +7,7 @@ use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -98,6 +99,18 @@ impl Node {
         assert!(before.is_none(), "the agent of {} ran already", self.name);
     }
 
+    /// Runs an agent beside, or instead of, the one of this node until it ends by itself.
+    pub fn run_to_its_end(&self, variables: &[(&str, &str)]) -> Said {
+        let mut command = program(env!("CARGO_BIN_EXE_haagent"));
+        command.arg("run").arg("--config").arg(self.file("haagent.toml")).envs(variables.iter().copied());
+        Said::by(&mut command)
+    }
+
+    /// What its agents said so far.
+    pub fn said(&self) -> String {
+        fs::read_to_string(self.log()).unwrap()
+    }
+
     fn log(&self) -> PathBuf {
         self.file("agent.log")
     }
@@ -155,9 +168,7 @@ impl Node {
     /// Runs `haagent ARGUMENTS --socket ...`.
     pub fn command(&self, arguments: &[&str]) -> Said {
         let mut command = program(env!("CARGO_BIN_EXE_haagent"));
-        let output = command.args(arguments).arg("--socket").arg(self.socket()).output().unwrap();
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Said { code: output.status.code().unwrap_or(-1), out: text(&output.stdout), complaints: text(&output.stderr) }
+        Said::by(command.args(arguments).arg("--socket").arg(self.socket()))
     }
 
     /// Asks the agent over its socket, without a process for it.
@@ -234,6 +245,12 @@ impl Node {
 }
 
 impl Said {
+    fn by(command: &mut Command) -> Self {
+        let output = command.output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Self { code: output.status.code().unwrap_or(-1), out: text(&output.stdout), complaints: text(&output.stderr) }
+    }
+
     /// Fails unless it ended so.
     #[track_caller]
     pub fn expect_code(&self, code: i32) {
