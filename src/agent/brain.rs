@@ -13,7 +13,7 @@ use super::acts::{self, FAILOVER_WITHIN, RESTART_WITHIN};
 use super::bulletin::{self, Bulletin, CheckLine, GroupBulletin};
 use super::desk::{Act, Ask};
 use super::disk::{self, Progress};
-use super::knowledge::Knowledge;
+use super::knowledge::{Dropped, Knowledge};
 use super::news::News;
 use super::snapshot;
 use super::timeline::Timeline;
@@ -701,17 +701,30 @@ impl Brain {
         self.send_bulletin()
     }
 
-    /// Says once what only the counters show: a wrong key, two nodes of one name.
+    /// Says once what only a view shows: a wrong key, two nodes of one name, settings that differ.
     fn complain(&mut self, view: &HeartView) {
-        for (peer, link) in self.know.peers.iter_mut().zip(&view.node.links) {
+        let differ = view.node.links.iter().map(|link| snapshot::other_settings(&self.know, view, link.address));
+        let differ: Vec<Option<GroupName>> = differ.map(|part| part.map(|part| part.name.clone())).collect();
+        for ((peer, link), group) in self.know.peers.iter_mut().zip(&view.node.links).zip(differ) {
             let now = snapshot::complaint(link, view.at, self.know.identity.interval);
             if peer.complaint != now {
-                match now {
-                    Some(words) => tracing::warn!("{words} {}", peer.address),
+                match &now {
+                    Some(words) => tracing::warn!("{words}"),
                     None => tracing::info!("heartbeats from {} are in order again", peer.address),
                 }
                 peer.complaint = now;
             }
+            match &group {
+                Some(group) if !peer.settings_differ => {
+                    tracing::warn!(%group, "{} has other settings for this group: put the same file on every node", peer.address);
+                }
+                Some(_) | None => {}
+            }
+            peer.settings_differ = group.is_some();
+        }
+        if view.dropped > self.know.dropped.count {
+            self.know.dropped = Dropped { count: view.dropped, at: Some(view.at) };
+            tracing::warn!("{}", self.know.dropped.words());
         }
     }
 

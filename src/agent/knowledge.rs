@@ -83,13 +83,15 @@ impl GroupPart {
 pub(super) struct PeerPart {
     pub(super) address: Ipv4Addr,
     pub(super) bulletin: Option<Bulletin>,
-    /// Its key or its name was found wrong; said once until it is right again.
-    pub(super) complaint: Option<&'static str>,
+    /// What is wrong with its heartbeats; said once until it is right again.
+    pub(super) complaint: Option<String>,
+    /// It has other settings for a group; said once until they are the same.
+    pub(super) settings_differ: bool,
 }
 
 impl PeerPart {
     pub(super) fn new(address: Ipv4Addr) -> Self {
-        Self { address, bulletin: None, complaint: None }
+        Self { address, bulletin: None, complaint: None, settings_differ: false }
     }
 }
 
@@ -112,6 +114,21 @@ pub(super) struct Knowledge {
     pub(super) reach: Reach,
     /// What ails the disk, in words.
     pub(super) trouble: Vec<String>,
+    pub(super) dropped: Dropped,
+}
+
+/// News of the heart that found its queue full.
+#[derive(Debug, Default)]
+pub(super) struct Dropped {
+    pub(super) count: u64,
+    /// When the last of them was missed.
+    pub(super) at: Option<Time>,
+}
+
+impl Dropped {
+    pub(super) fn words(&self) -> String {
+        format!("{} news of the heart were dropped: this process is too slow", self.count)
+    }
 }
 
 impl Knowledge {

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 use super::acts::Acts;
 use super::brain::{Brain, Event};
 use super::desk::{ASKS, Desk};
-use super::knowledge::{GroupPart, Identity, Knowledge, PeerPart};
+use super::knowledge::{Dropped, GroupPart, Identity, Knowledge, PeerPart};
 use super::news::News;
 use super::store::{Known, Store, StoreError};
 use crate::checks::{self, CheckKind, CheckSettings, docker};
@@ -204,6 +204,7 @@ pub(super) async fn assemble(
         log,
         reach: Reach::Unknown,
         trouble: Vec::new(),
+        dropped: Dropped::default(),
     };
     let brain = Brain::new(know, heart, News::new(news)?, notifier, incoming, asked);
     let desk = Arc::new(Desk { asks, snapshots: brain.snapshots(), history });

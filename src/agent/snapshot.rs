@@ -25,6 +25,9 @@ use crate::view::words;
 /// What is wrong with a peer's datagrams shows for so long after the last of them.
 const COMPLAINT: Duration = Duration::from_secs(10);
 
+/// Lost news of the heart show for so long: what they were about has been told again many times since.
+const DROPPED: Duration = Duration::from_secs(600);
+
 /// A heart that was so late lost more than scheduling can explain.
 const LATE: Duration = Duration::from_millis(200);
 
@@ -99,42 +102,45 @@ fn status(identity: &Identity, groups: Vec<Group>, scheduling: String, dropped: 
 fn warnings(know: &Knowledge, view: &HeartView) -> Vec<String> {
     let mut warnings = Vec::new();
     let links = view.node.links.iter();
-    warnings.extend(links.filter_map(|link| {
-        complaint(link, view.at, know.identity.interval).map(|words| format!("{words} {}", link.address))
-    }));
+    warnings.extend(links.filter_map(|link| complaint(link, view.at, know.identity.interval)));
     warnings.extend(know.trouble.iter().cloned());
     if view.lag > LATE {
         warnings.push(format!("heartbeats left {} ms late: the host has no CPU for them", view.lag.as_millis()));
     }
-    if view.dropped > 0 {
-        warnings.push(format!("{} news of the heart were dropped: this process is too slow", view.dropped));
-    }
-    for link in &view.node.links {
-        if let Some(interval) = link.interval.filter(|interval| *interval != know.identity.interval) {
-            warnings.push(format!(
-                "{} beats every {interval:?}, this node every {:?}: make heartbeat.interval the same",
-                link.address, know.identity.interval
-            ));
-        }
+    if know.dropped.at.is_some_and(|at| view.at - at < DROPPED) {
+        warnings.push(know.dropped.words());
     }
     warnings
 }
 
-/// What is wrong with the datagrams of a peer's host now, if anything; its address follows.
-pub(super) fn complaint(link: &LinkView, now: Time, interval: Duration) -> Option<&'static str> {
+/// What is wrong with the datagrams of a peer's host now, if anything.
+pub(super) fn complaint(link: &LinkView, now: Time, interval: Duration) -> Option<String> {
     let lasts = COMPLAINT.max(interval * 4);
     let lately = |at: Option<Time>| at.is_some_and(|at| now - at < lasts);
+    let from = link.address;
     if lately(link.wrong_key.map(|wrong| wrong.last)) {
-        Some("key differs from")
+        Some(format!("key differs from {from}"))
     } else if lately(link.own_name_at) {
-        Some("two nodes have one name: this one, and the one at")
+        Some(format!("two nodes have one name: this one, and the one at {from}"))
     } else if lately(link.malformed_at) {
-        Some("heartbeats that cannot be read (another version of haagent?) come from")
+        Some(format!("heartbeats that cannot be read (another version of haagent?) come from {from}"))
     } else if lately(link.old_key_at) {
-        Some("heartbeats with the old key still come from")
+        Some(format!("heartbeats with the old key still come from {from}"))
     } else {
-        None
+        // What it said before it fell silent may be mended by now.
+        let theirs = link.interval.filter(|theirs| *theirs != interval && lately(link.heard_at))?;
+        Some(format!("{from} beats every {theirs:?}, this node every {interval:?}: make heartbeat.interval the same"))
     }
+}
+
+/// The first group for which a peer that is heard has other settings.
+pub(super) fn other_settings<'a>(know: &'a Knowledge, view: &HeartView, address: Ipv4Addr) -> Option<&'a GroupPart> {
+    let mut groups = know.groups.iter().zip(&view.node.groups);
+    let differs = |part: &GroupPart, election: &election::View| {
+        let heard = election.peers.iter().find(|peer| peer.address == address && peer.heard);
+        heard.and_then(|peer| peer.report).is_some_and(|report| report.settings != part.settings)
+    };
+    groups.find(|(part, election)| differs(part, election)).map(|(part, _)| part)
 }
 
 /// The checks of this node in a group.

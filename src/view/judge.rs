@@ -283,7 +283,9 @@ struct Failover {
 fn failover(this: &NodeName, facts: &GroupFacts, concerns: &mut Concerns) -> Failover {
     let is_master = |name: Option<&NodeName>| name.is_some() && name == facts.master.as_ref();
     let own = (!facts.witness && !is_master(Some(this))).then(|| (this.to_string(), this_as_successor(this, facts)));
-    let peers = facts.peers.iter().filter(|peer| !peer.witness && !is_master(peer.node.as_ref()));
+    // One that uses this node's name is not the master of that name.
+    let is_this = |peer: &Peer| !peer.same_name && is_master(peer.node.as_ref());
+    let peers = facts.peers.iter().filter(|peer| !peer.witness && !is_this(peer));
     let others = peers.map(|peer| (peer_name(peer), peer_as_successor(facts, peer)));
 
     let (mut successors, mut blocks, mut some_perhaps) = (Vec::new(), Vec::new(), false);

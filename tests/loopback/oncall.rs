@@ -191,3 +191,30 @@ fn a_log_that_cannot_be_set_up_says_so_without_a_log() {
     said.expect_code(78);
     assert!(said.complaints.contains("HAAGENT_LOG=\"==\" is not understood; write a level"), "{}", said.complaints);
 }
+
+#[test]
+fn nodes_that_were_set_up_unlike_are_told_once_and_not_after_they_were_mended() {
+    let lab = Lab::settled(Setup::default());
+    let (a, b) = (lab.node("a"), lab.node("b"));
+    let file = b.file("haagent.toml");
+    let good = fs::read_to_string(&file).unwrap();
+    let other =
+        good.replace("interval = \"200ms\"", "interval = \"300ms\"").replace("majority = false", "preempt = true");
+    assert_ne!(good, other);
+    fs::write(&file, other).unwrap();
+    b.restart();
+    let lines = ["beats every 300ms, this node every 200ms", "has other settings for this group"];
+    for line in lines {
+        wait_until(line, || if a.said().contains(line) { Ok(()) } else { Err(a.said()) });
+    }
+    a.command(&["status"]).expect_code(1);
+    fs::write(&file, good).unwrap();
+    b.restart();
+    wait_until("all is well", || {
+        let said = a.command(&["status"]);
+        if said.code == 0 { Ok(()) } else { Err(said.out) }
+    });
+    for line in lines {
+        assert_eq!(a.said().matches(line).count(), 1, "{}", a.said());
+    }
+}

@@ -124,8 +124,14 @@ fn an_old_look_at_an_address_that_nobody_holds_does_not_prove_that_it_serves() {
 fn what_is_mended_is_no_problem_any_more() {
     // Counters never go back; only what arrives now counts.
     assert_eq!(with(|facts| facts.peers[0].rejected.own_name = 7).severity, Severity::Ok);
-    let verdict = with(|facts| facts.peers[0].same_name = true);
-    assert_eq!((verdict.failover_ready, verdict.concerns.len()), (Some(false), 1), "{verdict:?}");
+    for name in ["web-2", "web-1"] {
+        let verdict = with(|facts| {
+            facts.peers[0].same_name = true;
+            facts.peers[0].node = Some(node(name));
+        });
+        assert_eq!((verdict.failover_ready, verdict.concerns.len()), (Some(false), 1), "{verdict:?}");
+        assert!(verdict.blocked_by[0].contains("uses this node's name"), "{verdict:?}");
+    }
 }
 
 #[test]
