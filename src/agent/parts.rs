@@ -122,9 +122,6 @@ pub(super) async fn assemble(
     let resolver = Resolver::default();
     let metadata = metadata::Client::new(config.digitalocean.metadata_url.as_str(), resolver.clone())?;
     let node = for_this_host(&config, &metadata).await?;
-    for line in node.warnings.to_string().lines() {
-        tracing::warn!("{line}");
-    }
     let State { store, mut known, acts, history } = open_state(&config.node.state_dir).await?;
     let cloud = client::Settings {
         api_url: config.digitalocean.api_url.as_str().to_owned(),

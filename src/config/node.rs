@@ -29,8 +29,6 @@ pub struct NodeConfig {
     pub droplet_id: Option<DropletId>,
     /// Its groups, by name; at least one.
     pub groups: Vec<NodeGroup>,
-    /// What is odd about this node in this configuration.
-    pub warnings: Problems,
     /// The rest. [`Config::groups`] is as the file has it.
     pub config: Config,
 }
@@ -50,10 +48,9 @@ impl Config {
     /// This configuration for one node.
     ///
     /// # Errors
-    /// The node has no usable name or address, or in a group nobody is left besides it.
+    /// The node has no usable name or address, is no member of a group, or nobody is left besides it.
     pub fn for_node(&self, facts: &NodeFacts) -> Result<NodeConfig, Problems> {
         let mut problems = Problems::default();
-        let mut warnings = Problems::default();
         let name = self.node.name.clone().or_else(|| {
             NodeName::new(&facts.host_name)
                 .map_err(|_| {
@@ -77,19 +74,18 @@ impl Config {
                 let message = format!("besides this node ({address}) nobody is left in `peers` of {title}");
                 problems.error(None, &message, "list all members, this node too");
             }
-            let mut group = group.clone();
-            if let Err(place) = group.peers.binary_search(&address) {
+            if group.peers.binary_search(&address).is_err() {
+                // The others would not hear it: it would be a stranger that takes their address.
                 let message = format!("this node's address {address} is not in `peers` of {title}");
-                warnings.warning(None, &message, "list all members, so that one file serves all nodes");
-                group.peers.insert(place, address);
+                problems.error(None, &message, "list all members on all nodes, or correct node.address");
             }
             let priority = group.priorities.get(&name).copied().unwrap_or(group.priority);
-            groups.push(NodeGroup { group, others, priority });
+            groups.push(NodeGroup { group: group.clone(), others, priority });
         }
         if !problems.is_empty() {
             return Err(problems);
         }
         let droplet_id = self.digitalocean.droplet_id.given().or(facts.droplet_id);
-        Ok(NodeConfig { name, address, droplet_id, groups, warnings, config: self.clone() })
+        Ok(NodeConfig { name, address, droplet_id, groups, config: self.clone() })
     }
 }

@@ -128,7 +128,14 @@ fn digitalocean(raw: RawDigitalOcean, told: &mut Collector) -> Result<DigitalOce
         Field::Absent => BaseUrl::new(default).map_err(|error| told.absent(None, &error.to_string(), "")),
     };
     let api_url = base(raw.api_url, DigitalOcean::API_URL, told);
-    let metadata_url = base(raw.metadata_url, DigitalOcean::METADATA_URL, told);
+    let metadata_url = match raw.metadata_url {
+        Field::Given(url, span) if url.as_str().starts_with("https:") => Err(told.error(
+            &span,
+            "`metadata_url` must begin with http://: the metadata service has no TLS",
+            &format!("leave it out for {}", DigitalOcean::METADATA_URL),
+        )),
+        written => base(written, DigitalOcean::METADATA_URL, told),
+    };
     Ok(DigitalOcean {
         token: token?,
         api_url: api_url?,

@@ -173,7 +173,7 @@ pub struct DigitalOcean {
     pub token: SecretSource,
     /// `api_url`
     pub api_url: BaseUrl,
-    /// `ca_file`: absolute; trusted instead of the system's authorities.
+    /// `ca_file`: absolute; trusted beside the system's authorities.
     pub ca_file: Option<PathBuf>,
     /// `metadata_url`
     pub metadata_url: BaseUrl,

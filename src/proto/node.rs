@@ -458,6 +458,7 @@ impl Node {
             Err(Dropped::OwnName) => {
                 peer.counts.own_name += 1;
                 peer.own_name_at = Some(now);
+                self.tell_groups_of(now, index, |peer| event::Input::OwnName { peer });
                 return;
             }
             Err(Dropped::NewBootWithoutProof { answer }) => {

@@ -13,6 +13,8 @@ const AGAIN_CEILING: Duration = Duration::from_secs(10);
 const PENDING: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
 /// The wait after a refusal that does not heal by itself.
 const SLOW: Duration = Duration::from_secs(30);
+/// A failed readiness proof is repeated at least so often: "not ready" must not outlast a passing fault for long.
+const PROOF_CEILING: Duration = Duration::from_secs(60);
 /// No `Retry-After` is believed beyond this: it may be garbage or a clock that is off.
 const NOT_BEFORE_CAP: Duration = Duration::from_secs(3600);
 /// The first and the longest wait between two questions about one action.
@@ -61,9 +63,9 @@ impl Jitter {
         self.between(SLOW, SLOW + SLOW / 10)
     }
 
-    /// The wait after the `nth` (from 0) failed readiness proof in a row: 30 s, doubling to the `interval`.
+    /// The wait after the `nth` (from 0) failed readiness proof in a row: 30 s, then a minute, or the `interval` where that is shorter.
     pub(super) fn proof(&mut self, nth: u32, interval: Duration) -> Duration {
-        let wait = doubled(SLOW.min(interval), nth, interval);
+        let wait = doubled(SLOW, nth, PROOF_CEILING).min(interval);
         self.between(wait, wait + wait / 10)
     }
 

@@ -190,6 +190,8 @@ pub enum Input {
     PortUnreachable { peer: Ipv4Addr },
     /// Datagrams with a wrong key arrived from this peer's host: it is not silent, and says nothing.
     WrongKey { peer: Ipv4Addr },
+    /// Datagrams with this node's own name arrive from this peer's host: two nodes have one name. It is not silent either.
+    OwnName { peer: Ipv4Addr },
     /// This node's own health.
     Candidacy(Candidacy),
     /// The reconciler's newest word.

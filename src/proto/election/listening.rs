@@ -309,7 +309,7 @@ impl Election {
         let followed = listening.follows.and_then(|following| self.peer(following.master));
         let present = followed.and_then(|peer| evidence::present_at(peer, now, dead, self.params.interval));
         // A host whose datagrams nobody can read is not silent.
-        let babble = followed.and_then(|peer| peer.wrong_key_at);
+        let babble = followed.and_then(Peer::babbled_at);
         [Some(listening.began), heard, present, babble].into_iter().flatten().max().unwrap_or(listening.began)
     }
 

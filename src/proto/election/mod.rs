@@ -70,7 +70,8 @@ pub struct Election {
     term: Term,
     candidacy: Candidacy,
     drained: bool,
-    reach: bool,
+    /// Since when this node does not reach the API's host.
+    unreachable_since: Option<Time>,
     claim: ClaimReport,
     peers: Vec<Peer>,
     deposed: Option<Deposition>,
@@ -122,7 +123,7 @@ impl Election {
             term: kept.term,
             candidacy: Candidacy { healthy: false, priority, because: None },
             drained: kept.drained,
-            reach: true,
+            unreachable_since: None,
             claim: ClaimReport::default(),
             peers: peers.iter().map(|address| Peer::new(*address)).collect(),
             deposed: kept.deposed.map(|(by, chances)| Deposition { by, since: now, chances }),
@@ -158,6 +159,11 @@ impl Election {
                     peer.unreachable_at = Some(now);
                 }
             }
+            Input::OwnName { peer } => {
+                if let Some(peer) = self.peer_mut(peer) {
+                    peer.own_name_at = Some(now);
+                }
+            }
             Input::WrongKey { peer } => {
                 if let Some(peer) = self.peer_mut(peer) {
                     peer.wrong_key_at = Some(now);
@@ -165,7 +171,10 @@ impl Election {
             }
             Input::Candidacy(candidacy) => self.candidacy = candidacy,
             Input::Claim(report) => self.take_claim(report),
-            Input::Reach { reachable } => self.reach = reachable,
+            Input::Reach { reachable: true } => self.unreachable_since = None,
+            Input::Reach { reachable: false } => {
+                self.unreachable_since.get_or_insert(now);
+            }
             Input::Command(command) => {
                 if self.commands.len() < COMMANDS {
                     self.commands.push_back(command);
@@ -209,7 +218,7 @@ impl Election {
             sent: self.claim.sent,
             base: self.base,
             readiness: Readiness { ready: self.ready(now), proof_age: self.claim.proof.map(|at| now - at) },
-            reach: self.reach,
+            reach: self.reaches_api(),
             follows: self.follows(now),
             offer: urgent.offer,
             wants: urgent.wants,
@@ -356,7 +365,7 @@ impl Election {
         let dead = self.dead();
         let last = self.peers.iter().flat_map(|peer| {
             let told = peer.echoed(now, dead).and_then(|report| peer.point(Some(report.follows?.heard_ago)));
-            [peer.heard_at(), peer.wrong_key_at, told]
+            [peer.heard_at(), peer.babbled_at(), told]
         });
         if let Some(end) = last.flatten().map(|at| at + dead).filter(|end| *end > now).min() {
             self.wake_at(end);
@@ -528,7 +537,14 @@ impl Election {
     /// not claim, because it does not reach the API, would only be offered to and offer back.
     fn ready(&self, now: Time) -> bool {
         let proved = self.claim.proof.is_some_and(|at| now - at <= self.params.readiness_interval * DEAD_INTERVALS);
-        proved && self.reach && self.claim.obstacle.is_none() && self.hold_down.until.is_none_or(|until| now >= until)
+        proved
+            && self.reaches_api()
+            && self.claim.obstacle.is_none()
+            && self.hold_down.until.is_none_or(|until| now >= until)
+    }
+
+    fn reaches_api(&self) -> bool {
+        self.unreachable_since.is_none()
     }
 
     fn following(&self, master: Ipv4Addr) -> Following {

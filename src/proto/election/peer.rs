@@ -18,6 +18,8 @@ pub(super) struct Peer {
     pub(super) mastered_at: Option<Time>,
     /// When a datagram with a wrong key came from its host.
     pub(super) wrong_key_at: Option<Time>,
+    /// When a datagram with this node's own name came from its host.
+    pub(super) own_name_at: Option<Time>,
     /// When its host answered "port unreachable".
     pub(super) unreachable_at: Option<Time>,
     /// It let an offer lapse: not offered again before this (rule 5).
@@ -32,6 +34,7 @@ impl Peer {
             echoed: false,
             mastered_at: None,
             wrong_key_at: None,
+            own_name_at: None,
             unreachable_at: None,
             passed_over_until: Time::ORIGIN,
         }
@@ -64,9 +67,14 @@ impl Peer {
         self.heard(now, dead).filter(|_| self.echoed)
     }
 
-    /// Its host sends datagrams that nobody can read: not silent, and says nothing.
+    /// When its host last sent a datagram that cannot be used.
+    pub(super) fn babbled_at(&self) -> Option<Time> {
+        self.wrong_key_at.max(self.own_name_at)
+    }
+
+    /// Its host sends datagrams with a wrong key or with this node's own name: not silent, and says nothing.
     pub(super) fn babbles(&self, now: Time, dead: Duration) -> bool {
-        self.wrong_key_at.is_some_and(|at| now - at < dead)
+        self.babbled_at().is_some_and(|at| now - at < dead)
     }
 
     /// Neither heard nor babbling.

@@ -103,3 +103,15 @@ fn rule_2_the_silence_of_a_master_that_others_heard_ends_on_time() {
     bench.pass(DEAD * 2);
     assert_eq!(bench.transitions.last().unwrap().at, heard + DEAD);
 }
+
+#[test]
+fn a_host_that_has_this_nodes_name_is_not_silent() {
+    let mut bench = Bench::new();
+    bench.pass(DEAD);
+    for _ in 0..100 {
+        bench.input(Input::OwnName { peer: address(PEER) });
+        bench.look(Holder::Member(address(PEER)));
+        bench.pass(INTERVAL);
+    }
+    assert_eq!(bench.state(), NodeState::Backup);
+}

@@ -206,17 +206,6 @@ fn rule_14_a_failing_claim_is_offered_to_one_with_a_younger_proof() {
 }
 
 #[test]
-fn a_node_that_does_not_reach_the_api_offers_to_one_that_does() {
-    let mut bench = Bench::master();
-    bench.hear(GroupReport { reach: false, ..report(NodeState::Backup) });
-    bench.input(Input::Reach { reachable: false });
-    bench.drain();
-    assert_eq!(offered(&bench), None);
-    bench.hear(report(NodeState::Backup));
-    assert_eq!(offered(&bench), Some((address(PEER), HandOver::Isolated)));
-}
-
-#[test]
 fn memory_survives_and_is_written_when_it_changes_only() {
     let mut bench = Bench::master();
     let persisted = bench.persisted;
@@ -490,4 +479,22 @@ fn rule_12_what_contradicts_a_takeover_by_the_truth_is_a_stale_read_for_s() {
     bench.pass_hearing(STALE_READ, PEER, report(NodeState::Backup));
     bench.look(Holder::Member(address(PEER)));
     assert_eq!(offered(&bench), Some((address(PEER), HandOver::FollowTruth)));
+}
+
+#[test]
+fn a_lost_api_is_lost_for_all_before_anybody_offers() {
+    let mut bench = Bench::master();
+    bench.input(Input::Reach { reachable: false });
+    bench.drain();
+    let lost = bench.now;
+    // The other has not noticed yet: its own probe comes round later.
+    bench.pass_hearing(Duration::from_secs(9), PEER, report(NodeState::Backup));
+    assert_eq!(offered(&bench), None);
+    // Now it has: nothing moves, however long it lasts.
+    bench.pass_hearing(Duration::from_secs(60), PEER, GroupReport { reach: false, ..report(NodeState::Backup) });
+    assert_eq!(offered(&bench), None);
+    // One that still reaches it after all that time is worth a move.
+    bench.hear(report(NodeState::Backup));
+    assert_eq!(offered(&bench), Some((address(PEER), HandOver::Isolated)));
+    assert!(bench.now - lost > Duration::from_secs(60));
 }
