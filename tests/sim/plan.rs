@@ -206,7 +206,8 @@ fn single(rng: &mut Rng, setup: &Setup, begin: Duration, end: Duration) -> (Epis
         17 => (until(Fault::Cut { from: backup, to: master }, Fault::Mend { a: master, b: backup }), nothing),
         18 => (until(Fault::Loss { percent: 30.0 }, Fault::Loss { percent: 0.0 }), moved(reaction(setup))),
         19 => {
-            let detection = Duration::from_millis(8_000);
+            // The probe notices within 8 s here; 2 s tell a lost uplink from a blip; the standby gets itself a proof.
+            let detection = Duration::from_secs(8 + 2 + 1);
             let faults = until(Fault::PublicCut { host: master }, Fault::PublicMended { host: master });
             (faults, moved(detection + handed(setup)))
         }

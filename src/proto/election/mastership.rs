@@ -17,9 +17,9 @@ use crate::proto::time::{Duration, Time};
 /// Rule 13: how long a loss may have no name before the master steps down.
 const NAMELESS: Duration = Duration::from_secs(10);
 
-/// How long this node alone must have lost the API: one period of the reach probe (5 s) and its three
-/// attempts of 1.5 s each, a second apart, at most, after its own three.
-const ISOLATED: Duration = Duration::from_secs(10);
+/// How long the API's host must have been out of reach before that is worth a move: two more attempts
+/// of the reach probe, which comes each second then. What comes back meanwhile is a blip.
+const ISOLATED: Duration = Duration::from_secs(2);
 
 /// Rule 5: how long one that let an offer lapse is passed over.
 const PASSED_OVER: Duration = Duration::from_secs(3);
@@ -299,13 +299,13 @@ impl Election {
             self.wake_at(due);
         }
         if let Some(since) = self.unreachable_since {
-            // A lost API is lost for all, and each notices it in its own time: only who still
-            // reaches it when the others would have noticed is worth a move.
-            if now - since < ISOLATED {
-                self.wake_at(since + ISOLATED);
-                return None;
+            // A lost API is lost for all, and each notices it in its own time: worth a move is
+            // only who was answered since.
+            if now - since >= ISOLATED {
+                return Some(Wish { reach: true, proof_after: Some(since), ..plain(HandOver::Isolated) });
             }
-            return Some(Wish { reach: true, ..plain(HandOver::Isolated) });
+            self.wake_at(since + ISOLATED);
+            return None;
         }
         self.preempted(now, &master).map(|to| Wish { to: Some(to), ..plain(HandOver::Preempt) })
     }

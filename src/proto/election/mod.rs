@@ -337,12 +337,13 @@ impl Election {
         }
     }
 
-    /// Rule 14: a master whose claim fails offers only to one with a younger proof, so one is got.
+    /// A master whose claim fails (rule 14), or that does not reach the API, offers only to one with a
+    /// younger proof, so one is got.
     fn master_fails(&self, listening: &Listening, now: Time) -> bool {
         let master = listening.follows.and_then(|following| self.peer(following.master));
         master
             .and_then(|peer| peer.echoed(now, self.dead()))
-            .is_some_and(|report| peer::is_master(report) && report.claim == ClaimState::Failing)
+            .is_some_and(|report| peer::is_master(report) && (report.claim == ClaimState::Failing || !report.reach))
     }
 
     fn urgent(&self, now: Time) -> Urgent {

@@ -482,19 +482,40 @@ fn rule_12_what_contradicts_a_takeover_by_the_truth_is_a_stale_read_for_s() {
 }
 
 #[test]
-fn a_lost_api_is_lost_for_all_before_anybody_offers() {
+fn a_lost_api_moves_nothing_and_a_lost_uplink_goes_to_one_that_was_answered_since() {
     let mut bench = Bench::master();
     bench.input(Input::Reach { reachable: false });
     bench.drain();
-    let lost = bench.now;
-    // The other has not noticed yet: its own probe comes round later.
-    bench.pass_hearing(Duration::from_secs(9), PEER, report(NodeState::Backup));
+    // The other has not noticed yet: its own probe comes round later, its proof is old.
+    let old = Readiness { ready: true, proof_age: Some(Duration::from_secs(200)) };
+    bench.pass_hearing(Duration::from_secs(30), PEER, GroupReport { readiness: old, ..report(NodeState::Backup) });
     assert_eq!(offered(&bench), None);
-    // Now it has: nothing moves, however long it lasts.
-    bench.pass_hearing(Duration::from_secs(60), PEER, GroupReport { reach: false, ..report(NodeState::Backup) });
+    bench.hear(GroupReport { reach: false, ..report(NodeState::Backup) });
     assert_eq!(offered(&bench), None);
-    // One that still reaches it after all that time is worth a move.
     bench.hear(report(NodeState::Backup));
     assert_eq!(offered(&bench), Some((address(PEER), HandOver::Isolated)));
-    assert!(bench.now - lost > Duration::from_secs(60));
+}
+
+#[test]
+fn a_blip_of_the_api_moves_nothing_whoever_was_answered() {
+    let mut bench = Bench::master();
+    bench.input(Input::Reach { reachable: false });
+    let fresh = Readiness { ready: true, proof_age: Some(Duration::ZERO) };
+    bench.pass_hearing(
+        Duration::from_millis(1_900),
+        PEER,
+        GroupReport { readiness: fresh, ..report(NodeState::Backup) },
+    );
+    assert_eq!(offered(&bench), None);
+    bench.input(Input::Reach { reachable: true });
+    bench.pass_hearing(Duration::from_secs(5), PEER, GroupReport { readiness: fresh, ..report(NodeState::Backup) });
+    assert_eq!(offered(&bench), None);
+}
+
+#[test]
+fn a_backup_gets_itself_a_proof_when_its_master_loses_the_api() {
+    let mut bench = Bench::backup();
+    bench.intents.clear();
+    bench.hear(GroupReport { reach: false, ..holding() });
+    assert_eq!(bench.intents, [Intent::Watch]);
 }
