@@ -1,15 +1,16 @@
 //! The Docker check: do as many containers run as should?
 //!
 //! Every look is one full list, so nothing that was missed stays missed. Beside it a
-//! task of its own (`follow_events`) keeps the engine's event stream open and only says
-//! "look now": a dead container is known within milliseconds, and a stream that broke
-//! costs speed, never truth. After each subscription there is a look, and a look that
+//! task of its own (`follow_events`) keeps the engine's event stream open and says "look
+//! now", and which containers the list does not know yet to have stopped (`departed`): a dead
+//! container is known within milliseconds, and a stream that broke costs speed, never truth. After each subscription there is a look, and a look that
 //! got no answer makes the stream begin anew, since it hangs on the same engine.
 //!
 //! Only `GET /containers/json` and `GET /events` are asked, so a read-only proxy of the
 //! socket will do. What a look cannot see: an engine whose containerd hangs goes on
 //! answering with what it knew last.
 
+mod departed;
 mod transport;
 
 #[cfg(test)]
@@ -19,7 +20,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::error::Error as _;
 use std::path::PathBuf;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bollard::errors::Error as EngineError;
@@ -30,6 +31,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
+use crate::checks::docker::departed::Departed;
 use crate::checks::docker::transport::Transport;
 use crate::checks::{Check, Look};
 use crate::config::types::Count;
@@ -107,6 +109,13 @@ pub(super) struct Docker {
 struct Signals {
     look: Notify,
     subscribe: Notify,
+    departed: Mutex<Departed>,
+}
+
+impl Signals {
+    fn departed(&self) -> MutexGuard<'_, Departed> {
+        self.departed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Drop for Docker {
@@ -133,7 +142,13 @@ impl Docker {
     }
 
     fn counts(&self, container: &ContainerSummary) -> bool {
-        container.state == Some(ContainerSummaryStateEnum::RUNNING) && (!self.settings.healthy || is_healthy(container))
+        self.runs(container) && (!self.settings.healthy || is_healthy(container))
+    }
+
+    /// By the list, unless the stream knows better.
+    fn runs(&self, container: &ContainerSummary) -> bool {
+        let departed = || container.id.as_deref().is_some_and(|id| self.signals.departed().contains(id, clock::now()));
+        container.state == Some(ContainerSummaryStateEnum::RUNNING) && !departed()
     }
 
     async fn judge(&mut self, running: &[ContainerSummary]) -> Look {
@@ -159,7 +174,10 @@ impl Docker {
         missing.sort_by_key(|container| {
             (!self.counted.contains(&name(container)), std::cmp::Reverse(container.created), name(container))
         });
-        let named = missing.iter().take(CAUSES).map(|container| format!("; {}: {}", name(container), what(container)));
+        let named = missing
+            .iter()
+            .take(CAUSES)
+            .map(|container| format!("; {}: {}", name(container), what(container, !self.runs(container))));
         let more = missing.len().saturating_sub(CAUSES);
         named.chain((more > 0).then(|| format!("; {more} more"))).collect()
     }
@@ -202,11 +220,12 @@ fn is_healthy(container: &ContainerSummary) -> bool {
 }
 
 /// `exited (137)`, `paused`, `unhealthy`: without the age, which would make it a new text each second.
-fn what(container: &ContainerSummary) -> String {
+fn what(container: &ContainerSummary, stopped: bool) -> String {
     let status = container.status.as_deref().unwrap_or_default();
     let code = status.strip_prefix("Exited ").and_then(|rest| rest.split_inclusive(')').next());
     match (container.state, code) {
         (Some(ContainerSummaryStateEnum::EXITED), Some(code)) => format!("exited {code}"),
+        (Some(ContainerSummaryStateEnum::RUNNING), _) if stopped => "stopped just now".to_owned(),
         (Some(ContainerSummaryStateEnum::RUNNING), _) => "not healthy".to_owned(),
         (Some(state), _) => state.to_string(),
         (None, _) => "in no known state".to_owned(),
@@ -220,6 +239,7 @@ async fn follow_events(transport: Transport, signals: Arc<Signals>, patience: Du
     loop {
         let begun = clock::now();
         let broken = follow_stream(&transport, &signals, patience).await;
+        signals.departed().clear();
         tracing::warn!("the stream of Docker events ended, the poll goes on: {broken}");
         // One that is closed as soon as it is opened is no reason to hurry.
         if clock::now().since(begun) > longest {
@@ -266,6 +286,8 @@ async fn follow_stream(transport: &Transport, signals: &Signals, patience: Durat
                 // The engine was asked for these actions only; a proxy may not pass that on.
                 let action = event.action.unwrap_or_default();
                 if ACTIONS.iter().any(|known| action.starts_with(known)) {
+                    let id = event.actor.and_then(|actor| actor.id).unwrap_or_default();
+                    signals.departed().note(&action, &id, clock::now());
                     signals.look.notify_one();
                 }
             }
