@@ -150,7 +150,8 @@ fn a_failure_that_lasts_is_logged_once() {
 fn a_disk_that_refuses_is_told_when_it_begins_and_when_it_is_over() {
     let lab = Lab::settled(Setup::default());
     let b = lab.node("b");
-    fs::remove_dir_all(b.file("state")).unwrap();
+    // The agent may be writing into it.
+    wait_until("the folder is gone", || fs::remove_dir_all(b.file("state")).map_err(|error| error.to_string()));
     b.command(&["drain", "--yes"]).expect_code(0);
     wait_until("the log says so", || if b.said().contains("cannot be written") { Ok(()) } else { Err(b.said()) });
     let said = b.command(&["status"]);

@@ -16,6 +16,7 @@ use std::io;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Serialize;
 use tokio::net::UnixListener;
@@ -45,6 +46,9 @@ pub(crate) struct Options {
     /// The newest API version served is 1.MINOR; from 52 on the list says each container's health
     #[arg(long, value_name = "MINOR", default_value_t = 47)]
     api_minor: u32,
+    /// How long after a death the list still shows the container as running, as the real engine's does
+    #[arg(long, value_name = "MS", default_value_t = 200)]
+    list_lag_ms: u64,
     /// End when standard input closes, so that nothing is left behind
     #[arg(long)]
     pub(crate) until_stdin_closes: bool,
@@ -105,7 +109,11 @@ impl Options {
         let listener = UnixListener::bind(&path).map_err(|source| StartError::Listen { path: path.clone(), source })?;
         let labels: BTreeMap<String, String> = self.label.iter().cloned().collect();
         let health = self.healthcheck.then_some(Health::Healthy);
-        let api = Api::new(self.api_minor, |now| Engine::new(now, self.containers, &self.name, &labels, health));
+        let api = Api::new(self.api_minor, |now| {
+            let mut engine = Engine::new(now, self.containers, &self.name, &labels, health);
+            engine.list_lag = Duration::from_millis(self.list_lag_ms);
+            engine
+        });
         let ready = Ready { ready: true, pid: std::process::id(), socket: path.clone(), containers: self.containers };
         Ok(Running { ready, listener, api, _file: SocketFile(path) })
     }

@@ -41,6 +41,7 @@ impl Scene {
             label: vec![("app".to_owned(), "shop".to_owned())],
             healthcheck: true,
             api_minor,
+            list_lag_ms: 0,
             until_stdin_closes: false,
         };
         let serving = tokio::spawn(options.start().unwrap().serve());
@@ -269,6 +270,7 @@ async fn a_socket_left_over_is_replaced_and_one_in_use_is_not() {
         label: Vec::new(),
         healthcheck: false,
         api_minor: 47,
+        list_lag_ms: 0,
         until_stdin_closes: false,
     };
     assert!(matches!(again.start(), Err(StartError::InUse { .. })));
