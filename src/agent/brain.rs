@@ -1,7 +1,7 @@
 //! The brain: one loop in which all news meets. It has no opinion about the protocol:
 //! it passes on what the heart wants and what the world answers, and keeps what people ask later.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,11 +9,9 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::acts::{self, FAILOVER_WITHIN, RESTART_WITHIN};
-use super::bulletin::{self, Bulletin, CheckLine, GroupBulletin};
-use super::desk::{Act, Ask};
+use super::desk::Ask;
 use super::disk::{self, Progress};
-use super::knowledge::{Dropped, Knowledge};
+use super::knowledge::Knowledge;
 use super::news::News;
 use super::snapshot;
 use super::timeline::Timeline;
@@ -23,19 +21,22 @@ use crate::claims::{self, Happened};
 use crate::cloud::reach::Reach;
 use crate::config::types::OnStop;
 use crate::control::wire::Refusal;
-use crate::heart::{FromHeart, Heart, HeartStuck, HeartView, ToHeart};
-use crate::proto::claim::event::{ClaimReport, ClaimState, Holder};
-use crate::proto::election::event::{self as election, Command, Reason, Transition};
+use crate::heart::{FromHeart, Heart, HeartStuck, ToHeart};
+use crate::proto::claim::event::{ClaimReport, ClaimState};
+use crate::proto::election::event::{Command, Reason, Transition};
 use crate::proto::health;
 use crate::proto::heartbeat::{HandOver, NodeState};
-use crate::proto::ids::{DropletId, GroupName, NodeName};
-use crate::proto::node::{GroupIndex, PeerIndex};
+use crate::proto::ids::DropletId;
+use crate::proto::node::GroupIndex;
 use crate::proto::time::Time;
 use crate::sys::clock;
 use crate::sys::notify::Notifier;
-use crate::view::history::{ActChange, Entry, Event as HistoryEvent, StateChange};
+use crate::view::history::{Entry, Event as HistoryEvent, StateChange};
 use crate::view::status::{self as view, ActKind, Stamp, Status};
 use crate::view::words;
+
+mod orders;
+mod telling;
 
 /// How often the brain comes round without news: it stamps its mark and looks at the heart.
 const ROUND: Duration = Duration::from_millis(500);
@@ -276,101 +277,6 @@ impl Brain {
         }
     }
 
-    fn read_bulletin(&mut self, peer: PeerIndex, bytes: &[u8]) {
-        let Some(part) = self.know.peers.get_mut(peer.0) else { return };
-        let Some(bulletin) = Bulletin::from_bytes(bytes) else {
-            tracing::debug!("the bulletin of {} cannot be read", part.address);
-            return;
-        };
-        let member = self.know.known.members.entry(part.address).or_default();
-        let said =
-            super::store::Member { name: Some(bulletin.name.clone()), droplet: bulletin.droplet.or(member.droplet) };
-        for group in &bulletin.groups {
-            for told in group.moves.iter().filter(|told| told.to.as_ref() == Some(&bulletin.name)) {
-                self.know.history.learn(&group.group, &bulletin.name, told);
-            }
-        }
-        part.bulletin = Some(bulletin);
-        self.stale = true;
-        if *member != said {
-            *member = said;
-            self.know.store.keep(&self.know.known);
-            self.publish_directories();
-        }
-        for group in (0..self.know.groups.len()).map(GroupIndex) {
-            self.sign(group);
-        }
-    }
-
-    fn publish_directories(&self) {
-        let known = self.know.known.members.iter();
-        let droplets: BTreeMap<_, _> =
-            known.filter_map(|(address, member)| Some((member.droplet?, *address))).collect();
-        for part in &self.know.groups {
-            part.directory.send_modify(|directory| directory.droplets.clone_from(&droplets));
-        }
-    }
-
-    fn answer(&mut self, group: GroupIndex, command: Command, result: Result<(), election::Refusal>) {
-        self.stale = true;
-        let place = self.asked.iter().position(|asked| asked.group == group && asked.command == command);
-        let Some(asked) = place.and_then(|place| self.asked.remove(place)) else { return };
-        let answer = match result {
-            Ok(()) => {
-                self.record(group, HistoryEvent::Act(ActChange { at: asked.act.since, begun: true, act: asked.act }));
-                Ok(asked.done)
-            }
-            Err(refusal) => {
-                if let Some(part) = self.know.groups.get(group.0) {
-                    self.know.acts.end(&part.name, ActKind::Failover);
-                }
-                Err(self.refusal(group, refusal))
-            }
-        };
-        // Whoever asked may be gone by now.
-        let _ = asked.answer.send(answer);
-    }
-
-    fn refusal(&self, group: GroupIndex, refusal: election::Refusal) -> Refusal {
-        let snapshot = self.snapshots.borrow();
-        let group = snapshot.groups.get(group.0);
-        let master = group.and_then(|group| group.facts.master.clone());
-        let against = |node: &str| group.and_then(|group| group.verdict.against(node)).map(str::to_owned);
-        let (why, mend) = match refusal {
-            election::Refusal::NotMaster => {
-                let why = format!("{} is not master", self.know.identity.name);
-                match master {
-                    Some(master) => (why, format!("haagent failover, on {master}")),
-                    None => (why, "no master is heard: haagent status says why".to_owned()),
-                }
-            }
-            election::Refusal::NoCandidate(to) => {
-                let to = self.know.name_of(to);
-                let against = against(to.as_str()).unwrap_or_else(|| format!("{to} is not heard as a candidate"));
-                (against, "haagent status shows what it is".to_owned())
-            }
-            election::Refusal::NotReady(to) => {
-                let to = self.know.name_of(to);
-                let against =
-                    against(to.as_str()).unwrap_or_else(|| format!("{to} is not ready: a claim would not work there"));
-                (against, "haagent status shows what stands against it".to_owned())
-            }
-            election::Refusal::Nobody => {
-                let blocks = group.map(|group| group.verdict.blocked_by.join("; ")).filter(|blocks| !blocks.is_empty());
-                let blocks = blocks.map(|blocks| format!(": {blocks}")).unwrap_or_default();
-                (
-                    format!("no ready candidate is heard{blocks}"),
-                    "haagent status shows what blocks a failover".to_owned(),
-                )
-            }
-            election::Refusal::Busy => ("too many commands came at once".to_owned(), "try it again".to_owned()),
-            election::Refusal::NotTheHolder(_) => {
-                ("no foreign droplet holds the address".to_owned(), "haagent failover, without --take".to_owned())
-            }
-        };
-        Refusal { what: "failover".to_owned(), why, mend }
-    }
-
     // --- news of the rest -------------------------------------------------------------------
 
     fn note(&mut self, event: Event) -> Result<(), HeartStuck> {
@@ -430,39 +336,6 @@ impl Brain {
                 tracing::debug!(group = %part.name, "in full: {text}");
             }
         }
-    }
-
-    /// Adds to the newest move what the old master tells of it, whichever comes first: its bulletin or the move.
-    fn sign(&mut self, group: GroupIndex) {
-        let Some(part) = self.know.groups.get(group.0) else { return };
-        let Some(timeline) = &part.timeline else { return };
-        let (by, fault) = (self.author_of(timeline, &part.name), self.fault_behind(timeline, &part.name));
-        let Some(timeline) = self.know.groups.get_mut(group.0).and_then(|part| part.timeline.as_mut()) else { return };
-        if let Some(moved) = timeline.learn(by, fault, &self.know.identity.name) {
-            self.record(group, HistoryEvent::Move(moved));
-            self.stale = true;
-        }
-    }
-
-    /// Who asked for this move: of this node, or of the old master by its bulletin.
-    fn author_of(&self, timeline: &Timeline, group: &GroupName) -> Option<String> {
-        let (kind, asked_of) = timeline.asked()?;
-        let act = match asked_of {
-            None => self.know.acts.of(group).find(|act| act.kind == kind),
-            Some(node) => self.said_by(node, group)?.acts.iter().find(|act| act.kind == kind),
-        };
-        act.map(|act| act.by.clone())
-    }
-
-    /// The check that failed at the old master, by its bulletin.
-    fn fault_behind(&self, timeline: &Timeline, group: &GroupName) -> Option<String> {
-        snapshot::failing(self.said_by(timeline.faulty()?, group)?)
-    }
-
-    fn said_by(&self, node: &NodeName, group: &GroupName) -> Option<&GroupBulletin> {
-        let mut bulletins = self.know.peers.iter().filter_map(|peer| peer.bulletin.as_ref());
-        let bulletin = bulletins.find(|bulletin| bulletin.name == *node)?;
-        bulletin.groups.iter().find(|said| said.group == *group)
     }
 
     fn tell_health(&mut self, group: GroupIndex) -> Result<(), HeartStuck> {
@@ -544,226 +417,6 @@ impl Brain {
             tracing::info!("node.state_dir takes what is written again");
         }
         self.know.trouble = trouble;
-    }
-
-    // --- operators --------------------------------------------------------------------------
-
-    fn obey(&mut self, ask: Ask) -> Result<(), HeartStuck> {
-        match ask {
-            Ask::Refresh(done) => {
-                self.refreshes.push(done);
-                self.ask_for_view()?;
-            }
-            Ask::Act { act, by, answer } => match act {
-                Act::Drain { groups, reason, lasts } => {
-                    for name in &groups {
-                        let Some(group) = self.index(name) else { continue };
-                        let act =
-                            acts::act(ActKind::Drain, &self.know.identity.name, &by, reason.clone(), stamp(), lasts);
-                        self.record(group, HistoryEvent::Act(ActChange { at: stamp(), begun: true, act: act.clone() }));
-                        self.know.acts.begin(name, act);
-                        self.heart.sender.send(ToHeart::Command(group, Command::Drain))?;
-                    }
-                    self.keep_acts();
-                    let _ = answer.send(Ok(format!("{} is drained", self.know.identity.name)));
-                }
-                Act::Resume { groups, reason } => self.resume(&groups, &by, reason.as_deref(), Some(answer))?,
-                Act::Failover { group, to, take, reason } => self.fail_over(&group, to, take, &by, reason, answer)?,
-                Act::Restart { reason } => {
-                    for group in self.know.groups.iter().map(|part| part.name.clone()).collect::<Vec<_>>() {
-                        let (name, kind) = (&self.know.identity.name, ActKind::Restart);
-                        let act = acts::act(kind, name, &by, reason.clone(), stamp(), Some(RESTART_WITHIN));
-                        self.know.acts.begin(&group, act);
-                    }
-                    let within = RESTART_WITHIN.as_secs();
-                    let message = format!("a stop within {within} s is a restart: nothing is handed over");
-                    let _ = answer.send(Ok(message));
-                }
-            },
-        }
-        Ok(())
-    }
-
-    fn resume(
-        &mut self,
-        groups: &[GroupName],
-        by: &str,
-        reason: Option<&str>,
-        answer: Option<oneshot::Sender<Result<String, Refusal>>>,
-    ) -> Result<(), HeartStuck> {
-        for name in groups {
-            let Some(group) = self.index(name) else { continue };
-            let ended = [ActKind::Drain, ActKind::Failover].map(|kind| self.know.acts.end(name, kind));
-            for mut act in ended.into_iter().flatten() {
-                tracing::info!(group = %name, "{by} resumed what {} began", act.by);
-                // The end is written down with its own reason, where one was given.
-                act.reason = reason.map(str::to_owned).or(act.reason);
-                self.record(group, HistoryEvent::Act(ActChange { at: stamp(), begun: false, act }));
-            }
-            self.heart.sender.send(ToHeart::Command(group, Command::Resume))?;
-        }
-        self.keep_acts();
-        if let Some(answer) = answer {
-            let _ = answer.send(Ok(format!("{} takes part", self.know.identity.name)));
-        }
-        Ok(())
-    }
-
-    fn fail_over(
-        &mut self,
-        name: &GroupName,
-        to: Option<NodeName>,
-        take: bool,
-        by: &str,
-        reason: Option<String>,
-        answer: oneshot::Sender<Result<String, Refusal>>,
-    ) -> Result<(), HeartStuck> {
-        let Some(group) = self.index(name) else { return Ok(()) };
-        let refuse = |why: String, mend: &str| Refusal { what: "failover".to_owned(), why, mend: mend.to_owned() };
-        let command = if take {
-            let look = self.know.groups.get(group.0).and_then(|part| part.claim.look);
-            match look.map(|look| look.holder) {
-                Some(Holder::Foreign(droplet)) => Command::Take { droplet },
-                _ => {
-                    let why = "no foreign droplet holds the address".to_owned();
-                    let _ = answer.send(Err(refuse(why, "haagent failover, without --take")));
-                    return Ok(());
-                }
-            }
-        } else {
-            let address = match &to {
-                None => None,
-                Some(to) => match self.know.peers.iter().find(|peer| self.know.name_of(peer.address) == *to) {
-                    Some(peer) => Some(peer.address),
-                    None => {
-                        let known: Vec<_> =
-                            self.know.peers.iter().map(|p| self.know.name_of(p.address).to_string()).collect();
-                        let mend = format!("one of: {}", known.join(", "));
-                        let _ = answer.send(Err(refuse(format!("{to} is no peer of this node"), &mend)));
-                        return Ok(());
-                    }
-                },
-            };
-            Command::Failover { to: address }
-        };
-        let done = match (&to, take) {
-            (Some(to), _) => format!("group {name} is on {to}"),
-            (None, true) => format!("group {name} is on {}", self.know.identity.name),
-            (None, false) => format!("group {name} is on another node"),
-        };
-        // Whoever asked may have given up; an answer that a full queue swallowed must not be awaited for ever.
-        self.asked.retain(|asked| !asked.answer.is_closed());
-        if self.asked.len() >= ASKED {
-            let why = "this agent waits for the answers to as many commands as it may".to_owned();
-            let _ = answer.send(Err(refuse(why, "try again in some seconds")));
-            return Ok(());
-        }
-        let act = acts::act(ActKind::Failover, &self.know.identity.name, by, reason, stamp(), Some(FAILOVER_WITHIN));
-        let master = self.snapshots.borrow().groups.get(group.0).is_some_and(|g| g.facts.state == NodeState::Master);
-        if master || take {
-            // Before the answer, so that the node that takes over finds in the bulletin who asked for it.
-            self.know.acts.begin(name, act.clone());
-            self.send_bulletin()?;
-        }
-        self.asked.push_back(Asked { group, command, answer, done, act });
-        self.heart.sender.send(ToHeart::Command(group, command))
-    }
-
-    fn keep_acts(&mut self) {
-        self.stale = true;
-        self.know.store.keep_acts(&self.know.acts.lasting());
-    }
-
-    fn index(&self, name: &GroupName) -> Option<GroupIndex> {
-        self.know.groups.iter().position(|part| part.name == *name).map(GroupIndex)
-    }
-
-    // --- snapshots --------------------------------------------------------------------------
-
-    fn look_at_heart(&mut self) -> Result<(), HeartStuck> {
-        if self.stale && !self.viewing.is_awaited() && clock::now() - self.viewed >= VIEW_SPACING {
-            self.ask_for_view()?;
-        }
-        Ok(())
-    }
-
-    fn ask_for_view(&mut self) -> Result<(), HeartStuck> {
-        self.viewing.ask();
-        self.stale = false;
-        self.viewed = clock::now();
-        self.heart.sender.send(ToHeart::View)
-    }
-
-    fn show(&mut self, view: &HeartView) -> Result<(), HeartStuck> {
-        self.viewing = Viewing::default();
-        self.complain(view);
-        self.snapshots.send_replace(Arc::new(snapshot::of(&self.know, view)));
-        for done in self.refreshes.drain(..) {
-            let _ = done.send(());
-        }
-        self.send_bulletin()
-    }
-
-    /// Says once what only a view shows: a wrong key, two nodes of one name, settings that differ.
-    fn complain(&mut self, view: &HeartView) {
-        let differ = view.node.links.iter().map(|link| snapshot::other_settings(&self.know, view, link.address));
-        let differ: Vec<Option<GroupName>> = differ.map(|part| part.map(|part| part.name.clone())).collect();
-        for ((peer, link), group) in self.know.peers.iter_mut().zip(&view.node.links).zip(differ) {
-            let now = snapshot::complaint(link, view.at, self.know.identity.interval);
-            if peer.complaint != now {
-                match &now {
-                    Some(words) => tracing::warn!("{words}"),
-                    None => tracing::info!("heartbeats from {} are in order again", peer.address),
-                }
-                peer.complaint = now;
-            }
-            match &group {
-                Some(group) if !peer.settings_differ => {
-                    tracing::warn!(%group, "{} has other settings for this group: put the same file on every node", peer.address);
-                }
-                Some(_) | None => {}
-            }
-            peer.settings_differ = group.is_some();
-        }
-        if view.dropped > self.know.dropped.count {
-            self.know.dropped = Dropped { count: view.dropped, at: Some(view.at) };
-            tracing::warn!("{}", self.know.dropped.words());
-        }
-    }
-
-    fn send_bulletin(&mut self) -> Result<(), HeartStuck> {
-        let snapshot = Arc::clone(&self.snapshots.borrow());
-        let groups = self.know.groups.iter().zip(&snapshot.groups).map(|(part, group)| GroupBulletin {
-            group: part.name.clone(),
-            master: (group.facts.state == NodeState::Master).then_some(group.facts.term),
-            reason: group.facts.reason.clone(),
-            since: group.facts.since,
-            healthy: part.health.candidacy().healthy,
-            obstacle: group.facts.detail.clone(),
-            checks: snapshot::checks(part)
-                .into_iter()
-                .map(|check| CheckLine {
-                    name: check.name,
-                    verdict: check.verdict,
-                    ok: check.ok == Some(true),
-                    detail: check.detail,
-                })
-                .collect(),
-            acts: self.know.acts.of(&part.name).cloned().collect(),
-            moves: self.know.history.moves_of(&part.name, &self.know.identity.name, bulletin::MOVES),
-        });
-        let bulletin = Bulletin {
-            name: self.know.identity.name.clone(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            droplet: self.know.droplet,
-            groups: groups.collect(),
-        };
-        let bytes = bulletin.to_bytes();
-        if bytes != self.bulletin {
-            self.bulletin.clone_from(&bytes);
-            self.heart.sender.send(ToHeart::Bulletin(bytes))?;
-        }
-        Ok(())
     }
 
     // --- the end ----------------------------------------------------------------------------

@@ -69,6 +69,8 @@ pub(crate) enum Api {
     Up,
     /// Each request is answered 503.
     Down,
+    /// Its host cannot be reached, which each agent's probe notices in its own time.
+    Unreachable,
     /// Reads work, each write is answered 503.
     ReadOnly,
     /// Each request is answered 429.
@@ -191,6 +193,7 @@ impl Cloud {
         let write = matches!(action, Action::Assign);
         match self.api {
             Api::Down => return (failed(FailureClass::Again, "503"), None),
+            Api::Unreachable => return (failed(FailureClass::Again, "connection refused"), None),
             Api::ReadOnly if write => return (failed(FailureClass::Again, "503 on a write"), None),
             Api::Limited => {
                 return (failed(FailureClass::NotBefore(Duration::from_secs(5)), "429"), None);

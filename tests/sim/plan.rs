@@ -212,7 +212,7 @@ fn single(rng: &mut Rng, setup: &Setup, begin: Duration, end: Duration) -> (Epis
             (faults, moved(detection + handed(setup)))
         }
         20 => {
-            let api = rng.pick(&[Api::Down, Api::ReadOnly, Api::Limited]);
+            let api = rng.pick(&[Api::Down, Api::Unreachable, Api::ReadOnly, Api::Limited]);
             (until(Fault::Api(api), Fault::Api(Api::Up)), nothing)
         }
         21 => {
@@ -273,7 +273,7 @@ fn any(rng: &mut Rng, setup: &Setup, begin: Duration, end: Duration) -> Episode 
         }
         13 => until(Fault::PublicCut { host }, Fault::PublicMended { host }),
         14 => {
-            let api = rng.pick(&[Api::Down, Api::ReadOnly, Api::Limited]);
+            let api = rng.pick(&[Api::Down, Api::Unreachable, Api::ReadOnly, Api::Limited]);
             until(Fault::Api(api), Fault::Api(Api::Up))
         }
         15 => until(Fault::TokenRevoked { host }, Fault::TokenRestored { host }),

@@ -690,20 +690,30 @@ fn claim_that_fails_everywhere_does_not_bounce() {
     });
 }
 
-/// Nobody reaches the API: nothing moves, the holder stays (P4).
-#[test]
-fn lost_api_moves_nothing() {
+/// The API is lost to all: nothing moves, the holder stays (P4).
+fn lost(api: Api) {
     told(two, |s| {
         s.settle()?;
         s.at_most(0);
-        s.fault(Fault::Api(Api::Down))?;
+        s.fault(Fault::Api(api))?;
         s.fault(Fault::MetadataDown { host: A })?;
         s.pass(Duration::from_secs(120))?;
-        s.expect("the API is down", s.run.world.cloud.api == Api::Down)?;
+        s.expect("the API is lost", s.run.world.cloud.api == api)?;
         s.expect("A is master", s.run.world.hosts[A].is_master() && s.takeovers() == 0)?;
         s.heal()?;
         s.expect("A has it", s.run.world.holder() == Some(A))
     });
+}
+
+#[test]
+fn api_that_answers_503_moves_nothing() {
+    lost(Api::Down);
+}
+
+/// Each notices it in its own time: who is first must not hand over to who has yet to.
+#[test]
+fn api_that_nobody_reaches_moves_nothing() {
+    lost(Api::Unreachable);
 }
 
 /// "Reach": a master without uplink offers to one that has it.

@@ -533,7 +533,7 @@ impl World {
         let candidacy = self.hosts[host].candidacy();
         let first_look = self.rng.millis(5..=200);
         self.tell_after(host, first_look, Word::Candidacy(candidacy));
-        let reachable = !self.network.public_cut[host];
+        let reachable = !self.network.public_cut[host] && self.cloud.api != Api::Unreachable;
         self.tell_after(host, first_look, Word::Reach(reachable));
     }
 
@@ -826,6 +826,12 @@ impl World {
 
     fn set_reach(&mut self, host: HostIndex, reachable: bool) {
         self.network.public_cut[host] = !reachable;
+        self.probe(host);
+    }
+
+    /// What the host's reach probe will find.
+    fn probe(&mut self, host: HostIndex) {
+        let reachable = !self.network.public_cut[host] && self.cloud.api != Api::Unreachable;
         // Three failures a second apart, after the next look of five seconds; one success.
         let after = if reachable { self.rng.millis(0..=1_000) } else { self.rng.millis(2_000..=8_000) };
         self.tell_after(host, after, Word::Reach(reachable));
@@ -887,7 +893,10 @@ impl World {
             }
             Fault::PublicCut { host } => self.set_reach(host, false),
             Fault::PublicMended { host } => self.set_reach(host, true),
-            Fault::Api(api) => self.cloud.api = api,
+            Fault::Api(api) => {
+                self.cloud.api = api;
+                (0..self.hosts.len()).for_each(|host| self.probe(host));
+            }
             Fault::TokenRevoked { host } => self.hosts[host].token = false,
             Fault::TokenRestored { host } => self.hosts[host].token = true,
             Fault::MetadataDown { host } => self.hosts[host].metadata = false,
