@@ -380,7 +380,7 @@ impl Brain {
             match kind {
                 ActKind::Drain => {
                     tracing::info!(%group, "the drain is over");
-                    self.resume(&[group], "haagent", None)?;
+                    self.resume(&[group], "haagent", None, None)?;
                 }
                 ActKind::Failover | ActKind::Restart => {
                     self.know.acts.end(&group, kind);

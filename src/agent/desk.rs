@@ -35,7 +35,7 @@ pub(super) enum Ask {
 #[derive(Clone, Debug)]
 pub(super) enum Act {
     Drain { groups: Vec<GroupName>, reason: Option<String>, lasts: Option<Duration> },
-    Resume { groups: Vec<GroupName> },
+    Resume { groups: Vec<GroupName>, reason: Option<String> },
     Failover { group: GroupName, to: Option<NodeName>, take: bool, reason: Option<String> },
     Restart { reason: Option<String> },
 }
@@ -56,7 +56,12 @@ impl Handler for Desk {
                 None => busy(),
             },
             Request::History { group, limit } => {
-                Response::History { entries: history_entries(&self.history, group.as_ref(), limit) }
+                let entries = history_entries(&self.history, group.as_ref(), limit);
+                // A group that the configuration no longer has may still have a history.
+                match self.groups(group.as_ref(), "history") {
+                    Err(refusal) if entries.is_empty() => Response::Refused(refusal),
+                    Ok(_) | Err(_) => Response::History { entries },
+                }
             }
             Request::Wait { group, what, timeout_ms } => {
                 let timeout = Duration::from_millis(timeout_ms).min(LONGEST_WAIT);
@@ -68,10 +73,10 @@ impl Handler for Desk {
                     Err(refusal) => return Response::Refused(refusal),
                 };
                 let act = Act::Drain { groups: groups.clone(), reason, lasts: for_ms.map(Duration::from_millis) };
-                self.act(act, &caller, timeout_ms, |status| still_master(status, &groups)).await
+                self.act(act, &caller, timeout_ms, |status| not_handed_over(status, &groups)).await
             }
-            Request::Resume { group, reason: _ } => match self.groups(group.as_ref(), "resume") {
-                Ok(groups) => self.act(Act::Resume { groups }, &caller, 0, |_| None).await,
+            Request::Resume { group, reason } => match self.groups(group.as_ref(), "resume") {
+                Ok(groups) => self.act(Act::Resume { groups, reason }, &caller, 0, |_| None).await,
                 Err(refusal) => Response::Refused(refusal),
             },
             Request::Failover { group, to, dry_run, take, reason, timeout_ms } => {
@@ -88,7 +93,15 @@ impl Handler for Desk {
                     return dry(&status, &group, to.as_ref(), take);
                 }
                 let act = Act::Failover { group: group.clone(), to: to.clone(), take, reason };
-                self.act(act, &caller, timeout_ms, |status| not_moved(status, &group, to.as_ref(), take)).await
+                let moved = self.act(act, &caller, timeout_ms, |status| not_moved(status, &group, to.as_ref(), take));
+                match moved.await {
+                    // Which node it was is known only now.
+                    Response::Done { message } if to.is_none() => Response::Done {
+                        message: holder(&self.snapshots.borrow(), &group)
+                            .map_or(message, |holder| format!("group {group} is on {holder}")),
+                    },
+                    other => other,
+                }
             }
             Request::Restart { reason } => self.act(Act::Restart { reason }, &caller, 0, |_| None).await,
         }
@@ -164,8 +177,16 @@ fn facts<'a>(status: &'a Status, group: &GroupName) -> Option<&'a GroupFacts> {
     status.groups.iter().map(|group| &group.facts).find(|facts| facts.name == *group)
 }
 
-/// What a drain still waits for.
-fn still_master(status: &Status, groups: &[GroupName]) -> Option<String> {
+/// The member that holds the address of a group, where that is known.
+fn holder(status: &Status, group: &GroupName) -> Option<NodeName> {
+    match &facts(status, group)?.claims.first()?.holder {
+        Some(ClaimHolder::Node(holder)) => Some(holder.clone()),
+        Some(ClaimHolder::Droplet(_) | ClaimHolder::Nobody) | None => None,
+    }
+}
+
+/// What a drain still waits for: whoever drains a host is about to switch it off.
+fn not_handed_over(status: &Status, groups: &[GroupName]) -> Option<String> {
     groups.iter().find_map(|name| {
         let facts = facts(status, name)?;
         if facts.state == State::Master {
@@ -175,7 +196,12 @@ fn still_master(status: &Status, groups: &[GroupName]) -> Option<String> {
             ));
         }
         // The snapshot before the drain took effect says nothing yet.
-        (facts.state == State::Backup && facts.candidate).then(|| format!("group {name}: the drain takes effect"))
+        if facts.state == State::Backup && facts.candidate {
+            return Some(format!("group {name}: the drain takes effect"));
+        }
+        let here = holder(status, name).is_some_and(|holder| holder == status.node);
+        let next = facts.master.as_ref().map_or("another node", NodeName::as_str);
+        here.then(|| format!("group {name}: drained; waiting until {next} holds the address"))
     })
 }
 

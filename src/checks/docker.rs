@@ -164,8 +164,23 @@ impl Docker {
             && let Ok(Ok(all)) = timeout(CAUSE_PATIENCE, self.list(true)).await
         {
             detail.push_str(&self.causes(&all));
+            if all.is_empty() {
+                detail.push_str(&self.chooses_nothing());
+            }
         }
         Look { verdict: Verdict::Failed, detail }
+    }
+
+    /// `; no container has the label app=web`: the engine has none that the filters choose.
+    fn chooses_nothing(&self) -> String {
+        let name = self.settings.name.as_ref().map(|name| format!("a name that matches {name}"));
+        let label = self.settings.label.as_ref().map(|label| format!("the label {label}"));
+        let chosen: Vec<String> = [name, label].into_iter().flatten().collect();
+        if chosen.is_empty() {
+            "; there is no container".to_owned()
+        } else {
+            format!("; no container has {}", chosen.join(" and "))
+        }
     }
 
     /// `; web-3: exited (137)`: those that counted before come first, then the youngest.

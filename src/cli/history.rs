@@ -15,7 +15,7 @@ pub(super) struct Arguments {
     #[command(flatten)]
     group: GroupOption,
     /// How many entries, the newest ones
-    #[arg(short = 'n', long = "number", value_name = "N", default_value_t = 20)]
+    #[arg(short = 'n', long = "number", value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     number: u32,
     /// For programs; the fields are described in docs/status.md
     #[arg(long)]

@@ -31,7 +31,7 @@ pub fn keygen(file: Option<&Path>, out: &mut dyn Write, err: &mut dyn Write) -> 
         Ok(()) => {
             let _ = writeln!(
                 err,
-                "{shown}: a new key; copy it to the other nodes, and let the agent's group read it: chgrp haagent {shown}"
+                "{shown}: a new key; copy it to the other nodes; an agent that is not root reads it by its group: chgrp haagent {shown}"
             );
             0
         }

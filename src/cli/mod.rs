@@ -42,6 +42,10 @@ mod exit {
 const ACT_EXIT_CODES: &str = "Exit codes: 0 done, or already so; 1 refused or failed, all is as before; \
 2 begun and not finished in --timeout; 3 usage error, or the agent cannot be asked.";
 
+/// Of acts that take effect at once.
+const PROMPT_EXIT_CODES: &str = "Exit codes: 0 done, or already so; 1 refused or failed, all is as before; \
+3 usage error, or the agent cannot be asked.";
+
 #[derive(Debug, Parser)]
 #[command(name = "haagent", version, about = "Keeps a reserved IP on a server that works")]
 struct Arguments {

@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 
@@ -55,6 +56,12 @@ impl AgentOption {
         })
     }
 
+    /// Gives an agent that was only just started so long to listen. How long it took.
+    pub(super) fn listens_within(&self, within: Duration) -> Duration {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.map_or(Duration::ZERO, |runtime| runtime.block_on(client::listens_within(&self.socket(), within)))
+    }
+
     /// Asks for something to be done, and tells what came of it.
     pub(super) fn act(&self, request: Request, terminal: &mut Terminal<'_>) -> u8 {
         match self.ask(request, terminal) {
@@ -82,7 +89,7 @@ pub(super) fn told(response: Response, terminal: &mut Terminal<'_>) -> u8 {
             exit::CANNOT_ASK
         }
         Response::Status { .. } | Response::History { .. } => {
-            terminal.complain("haagent: the agent answered another question: is it of this version? (haagent restart, then systemctl restart haagent)");
+            terminal.complain("haagent: the agent answered another question: is it of this version? (haagent restart, then start it anew)");
             exit::CANNOT_ASK
         }
     }

@@ -144,9 +144,14 @@ fn the_command_definition_has_no_contradiction() {
 
 #[test]
 fn without_an_agent_everything_exits_with_3_and_shows_nothing() {
-    for line in
-        [&["status"][..], &["status", "--json"], &["history"], &["wait", "--for", "held"], &["resume"], &["drain"]]
-    {
+    for line in [
+        &["status"][..],
+        &["status", "--json"],
+        &["history"],
+        &["wait", "--for", "held", "--timeout", "100ms"],
+        &["resume"],
+        &["drain"],
+    ] {
         let mut line = line.to_vec();
         line.extend(["--socket", "/nowhere/haagent.sock"]);
         let ran = run(&line, None);

@@ -7,9 +7,13 @@ use super::{GroupOption, Terminal, duration};
 use crate::control::wire::{Request, WaitFor};
 use crate::view::status::millis;
 
+/// `haagent run & haagent wait` is what people write, and the agent listens a moment after it began.
+const STARTS_WITHIN: Duration = Duration::from_secs(10);
+
 /// Wait until this node is healthy, master, backup, or holds the address
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Exit codes: 0 reached; 1 timed out; 3 usage error, or the agent cannot be asked.\n\n\
+#[command(after_help = "Exit codes: 0 reached; 1 timed out; 3 usage error, or the agent cannot be asked; \
+it is given ten seconds to come up.\n\n\
 healthy: every check passes; master, backup: the state; held: the cloud says that this node holds every address. \
 Without --group, all groups are meant.")]
 pub(super) struct Arguments {
@@ -40,6 +44,8 @@ pub(super) fn run(arguments: &Arguments, terminal: &mut Terminal<'_>) -> u8 {
         What::Backup => WaitFor::Backup,
         What::Held => WaitFor::Held,
     };
-    let request = Request::Wait { group: arguments.group.group.clone(), what, timeout_ms: millis(arguments.timeout) };
+    let waited = arguments.agent.listens_within(STARTS_WITHIN.min(arguments.timeout));
+    let left = arguments.timeout.saturating_sub(waited);
+    let request = Request::Wait { group: arguments.group.group.clone(), what, timeout_ms: millis(left) };
     arguments.agent.act(request, terminal)
 }

@@ -202,6 +202,28 @@ peers = "10.0.0.5"
 "#,
     },
     Case {
+        name: "durations without a unit that cannot be seconds",
+        file: &[
+            HEAD,
+            "interval = 500
+",
+            WEB,
+            "verify_interval = 70000
+",
+            CHECK,
+            CLAIM,
+        ],
+        told: r#"haagent.toml:5:12: `interval` must be a duration with a unit, not a whole number
+    5 | interval = 500
+      |            ^^^
+  mend: write `interval = "500ms"`
+haagent.toml:8:19: `verify_interval` must be a duration with a unit, not a whole number
+    8 | verify_interval = 70000
+      |                   ^^^^^
+  mend: write a duration from "100ms" to "1m"
+"#,
+    },
+    Case {
         name: "a duration without quotes",
         file: &[
             HEAD,

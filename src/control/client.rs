@@ -11,16 +11,20 @@ use tokio::time::timeout;
 
 use super::line::{Cut, read_line};
 use super::wire::{ANSWER_BYTES, Envelope, Line, Request, Response};
+use crate::sys::clock;
 
 /// How long the agent may take for the first answer, beside the time that the request grants.
 /// Longer than the agent's own limit, so that its words are heard rather than ours.
 const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 
+/// Between two looks whether an agent that is starting listens.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// Nobody listens.
-    #[error("no agent answers on {}: it does not run on this host; to start it: systemctl start haagent", .0.display())]
+    #[error("no agent answers on {}: it does not run on this host; to start it: haagent run, or its unit: systemctl start haagent", .0.display())]
     NotRunning(PathBuf),
     /// This user may not connect.
     #[error("this user may not open {}: use sudo, or join the group haagent", .0.display())]
@@ -64,6 +68,28 @@ pub async fn ask(socket: &Path, envelope: &Envelope, progress: impl FnMut(&str))
     ask_within(socket, envelope, envelope.request.patience() + ANSWER_WITHIN, progress).await
 }
 
+/// Waits until somebody listens on the socket, but no longer than `within`: for whoever has only just
+/// started the agent. How long that took; nothing if somebody listens already. What stands against
+/// it otherwise is for [`ask`] to say.
+pub async fn listens_within(socket: &Path, within: Duration) -> Duration {
+    let absent = async || UnixStream::connect(socket).await.is_err_and(|error| is_absent(&error));
+    if !absent().await {
+        return Duration::ZERO;
+    }
+    let began = clock::now();
+    let listens = async {
+        while absent().await {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    };
+    drop(timeout(within, listens).await);
+    clock::now() - began
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+}
+
 async fn ask_within(
     socket: &Path,
     envelope: &Envelope,
@@ -82,7 +108,7 @@ async fn conversation(
 ) -> Result<Response, ClientError> {
     let path = || socket.to_owned();
     let stream = UnixStream::connect(socket).await.map_err(|cause| match cause.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ClientError::NotRunning(path()),
+        _ if is_absent(&cause) => ClientError::NotRunning(path()),
         io::ErrorKind::PermissionDenied => ClientError::Permission(path()),
         _ => ClientError::Io { path: path(), cause },
     })?;

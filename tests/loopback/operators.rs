@@ -53,7 +53,10 @@ fn a_drain_moves_the_address_survives_a_restart_and_ends_by_resume() {
     step(
         &lab,
         "a is drained",
-        |lab| lab.node("a").command(&["drain", "--yes", "--reason", "kernel update"]).expect_code(0),
+        |lab| {
+            lab.node("a").command(&["drain", "--yes", "--reason", "kernel update"]).expect_code(0);
+            assert_eq!(lab.holder(), "b", "who drains a host is about to switch it off");
+        },
         &Expected::one_move("a", &[("b", "master", "offered")]).and(&|lab| {
             shows_drain(lab, "a")?;
             shows_drain(lab, "b")
@@ -79,7 +82,7 @@ fn a_drain_moves_the_address_survives_a_restart_and_ends_by_resume() {
     step(
         &lab,
         "the drain ends",
-        |lab| lab.node("a").command(&["resume"]).expect_code(0),
+        |lab| lab.node("a").command(&["resume", "--reason", "rebooted"]).expect_code(0),
         &Expected {
             history: &[("a", "backup", "recovered")],
             ..Expected::nothing_moves("b", &["b"], &|lab| {
@@ -88,6 +91,8 @@ fn a_drain_moves_the_address_survives_a_restart_and_ends_by_resume() {
             })
         },
     );
+    let history = lab.node("a").command(&["history", "-n", "2"]);
+    assert!(history.out.contains("no longer drained") && history.out.contains("rebooted"), "{}", history.out);
 }
 
 #[test]
@@ -111,7 +116,11 @@ fn quick_a_failover_by_command_moves_the_address_once() {
     );
     // What cannot be done is refused, and nothing changes.
     lab.node("b").command(&["failover", "--to", "nosuch", "--yes"]).expect_code(1);
+    lab.node("b").command(&["history", "--group", "nosuch"]).expect_code(3);
     assert_eq!(lab.holder(), "b");
+    // Who names no node is told which one it became.
+    let said = lab.node("b").command(&["failover", "--yes", "--timeout", "20s"]);
+    assert!(said.out.ends_with(" is on a\n"), "{}{}", said.out, said.complaints);
 }
 
 #[test]

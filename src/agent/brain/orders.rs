@@ -96,7 +96,7 @@ impl Brain {
                     self.keep_acts();
                     let _ = answer.send(Ok(format!("{} is drained", self.know.identity.name)));
                 }
-                Act::Resume { groups } => self.resume(&groups, &by, Some(answer))?,
+                Act::Resume { groups, reason } => self.resume(&groups, &by, reason.as_deref(), Some(answer))?,
                 Act::Failover { group, to, take, reason } => self.fail_over(&group, to, take, &by, reason, answer)?,
                 Act::Restart { reason } => {
                     for group in self.know.groups.iter().map(|part| part.name.clone()).collect::<Vec<_>>() {
@@ -117,13 +117,16 @@ impl Brain {
         &mut self,
         groups: &[GroupName],
         by: &str,
+        reason: Option<&str>,
         answer: Option<oneshot::Sender<Result<String, Refusal>>>,
     ) -> Result<(), HeartStuck> {
         for name in groups {
             let Some(group) = self.index(name) else { continue };
             let ended = [ActKind::Drain, ActKind::Failover].map(|kind| self.know.acts.end(name, kind));
-            for act in ended.into_iter().flatten() {
+            for mut act in ended.into_iter().flatten() {
                 tracing::info!(group = %name, "{by} resumed what {} began", act.by);
+                // The end is written down with its own reason, where one was given.
+                act.reason = reason.map(str::to_owned).or(act.reason);
                 self.record(group, HistoryEvent::Act(ActChange { at: stamp(), begun: false, act }));
             }
             self.heart.sender.send(ToHeart::Command(group, Command::Resume))?;

@@ -228,6 +228,19 @@ async fn exactly_so_many_must_run_and_the_missing_one_is_named() {
 }
 
 #[tokio::test]
+async fn that_nothing_is_chosen_is_said_with_what_chooses() {
+    let engine = Engine::start(Vec::new());
+    let all = settings(&engine, Count::exactly(10));
+    let detail = |settings| async { look(settings).await.1 };
+    assert_eq!(detail(all.clone()).await, "0 of 10 running; there is no container");
+    let labelled = DockerSettings { label: Some("app=web".to_owned()), ..all };
+    assert_eq!(detail(labelled.clone()).await, "0 of 10 running; no container has the label app=web");
+    let both = DockerSettings { name: Some("^web-".to_owned()), ..labelled };
+    let words = "0 of 10 running; no container has a name that matches ^web- and the label app=web";
+    assert_eq!(detail(both).await, words);
+}
+
+#[tokio::test]
 async fn a_range_may_be_open_at_either_end() {
     let engine = Engine::ten();
     for (min, max, verdict, detail) in [

@@ -85,11 +85,16 @@ pub(super) fn duration(
         let text = match value.get_ref() {
             DeValue::String(text) => text,
             DeValue::Integer(digits) => {
-                // Whoever writes a bare number thinks of seconds, as in keepalived's files.
+                // Whoever writes a bare number thinks of seconds, as in keepalived's files; or else of
+                // milliseconds, where so many seconds could not be.
                 let digits = digits.as_str();
-                let mend = match digits.parse::<u32>() {
-                    Ok(seconds) => format!("write `{key} = \"{seconds}s\"`"),
-                    Err(_) => format!("write a duration {bounds}"),
+                let units = digits.parse::<u64>().ok().and_then(|number| {
+                    let units = [("s", Duration::from_secs(number)), ("ms", Duration::from_millis(number))];
+                    units.into_iter().find(|(_, duration)| range.contains(duration)).map(|(unit, _)| unit)
+                });
+                let mend = match units {
+                    Some(unit) => format!("write `{key} = \"{digits}{unit}\"`"),
+                    None => format!("write a duration {bounds}"),
                 };
                 let message = format!("`{key}` must be a duration with a unit, not a whole number");
                 return Err(told.error(&value.span(), &message, &mend));

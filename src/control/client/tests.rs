@@ -30,10 +30,33 @@ async fn no_agent_is_said_with_the_command_that_starts_one() {
     for _ in 0..2 {
         let error = ask(&path, &status(), |_| {}).await.unwrap_err();
         assert!(matches!(error, ClientError::NotRunning(_)));
-        assert!(error.to_string().ends_with("to start it: systemctl start haagent"), "{error}");
+        assert!(
+            error.to_string().ends_with("to start it: haagent run, or its unit: systemctl start haagent"),
+            "{error}"
+        );
         // The second time with a socket that a dead agent left.
         drop(std::os::unix::net::UnixListener::bind(&path).ok());
     }
+}
+
+#[tokio::test]
+async fn an_agent_that_comes_up_is_waited_for_and_one_that_does_not_is_not_waited_for_for_ever() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s");
+    assert!(listens_within(&path, LOOK_AGAIN * 3).await >= LOOK_AGAIN * 3);
+    assert!(matches!(ask(&path, &status(), |_| {}).await, Err(ClientError::NotRunning(_))));
+
+    // Bound only once the first look has found nobody.
+    let waiting = tokio::spawn({
+        let path = path.clone();
+        async move { listens_within(&path, Duration::from_secs(3600)).await }
+    });
+    tokio::time::timeout(LOOK_AGAIN * 2, std::future::pending::<()>()).await.unwrap_err();
+    assert!(!waiting.is_finished());
+    let _listener = UnixListener::bind(&path).unwrap();
+    let took = timeout(Duration::from_secs(10), waiting).await.expect("noticed within 10 s").unwrap();
+    assert!(took >= LOOK_AGAIN, "{took:?}");
+    assert_eq!(listens_within(&path, Duration::from_secs(3600)).await, Duration::ZERO);
 }
 
 #[tokio::test]
