@@ -263,6 +263,10 @@ impl Reconciler {
             self.outputs.push_back(Output::Failed(failure_of(outcome)));
             return;
         };
+        if mine && self.local != Local::Mine {
+            // It has arrived: what the next poll would tell is known, and need not be waited for.
+            self.writing.poll_soon(now);
+        }
         self.local = if mine { Local::Mine } else { Local::NotMine };
         let situation = self.situation(now);
         self.local_look = mine.then_some(Look {

@@ -89,6 +89,11 @@ impl Writing {
         }
     }
 
+    /// The next poll is worth while now.
+    pub(super) fn poll_soon(&mut self, now: Time) {
+        self.poll_due = self.poll_due.min(now);
+    }
+
     /// When the accepted action is polled next; `None` while a poll is under way.
     pub(super) fn poll_due(&self) -> Option<Time> {
         match self.write {

@@ -19,6 +19,17 @@ fn a_takeover_looks_assigns_polls_and_verifies_and_tells_each_step_once() {
 }
 
 #[test]
+fn metadata_that_says_mine_is_worth_a_poll_at_once() {
+    let mut w = World::new(OLD);
+    w.assign_takes = Duration::from_millis(2_300);
+    let start = w.now;
+    w.hold(&[OLD]);
+    w.run(secs(30));
+    let held = w.first(start, ClaimState::Held).unwrap();
+    assert!(held < start + Duration::from_millis(3_500), "{:?}: the next poll was due a second later", held - start);
+}
+
+#[test]
 fn a_takeover_asks_both_sides_at_once_and_drops_what_was_asked_before_it() {
     let mut w = World::new(ME);
     w.latency = secs(2);
