@@ -329,7 +329,7 @@ fn last_move(at: Stamp, last: &Move) -> String {
         last.kind,
         way(last),
         age(at.since(last.at)),
-        took.unwrap_or_else(|| ", not verified".to_owned()),
+        took.unwrap_or_else(|| ", not verified yet".to_owned()),
         clean(why(last))
     )
 }
