@@ -23,7 +23,7 @@ use crate::cloud::digitalocean::client::{self, Client, SettingsError};
 use crate::cloud::discover::Directory;
 use crate::cloud::dns::Resolver;
 use crate::cloud::metadata;
-use crate::cloud::reach::{self, Reach};
+use crate::cloud::reach;
 use crate::config::secret::Secrets;
 use crate::config::types::{self, Discovered, Preempt};
 use crate::config::{Config, NodeConfig, NodeFacts, NodeGroup, Problems};
@@ -35,6 +35,7 @@ use crate::proto::election::event as election;
 use crate::proto::health::{CheckIndex, Health, Pace};
 use crate::proto::heartbeat::mac::{Key, Keys};
 use crate::proto::node::{self, GroupIndex, GroupParams, PeerIndex};
+use crate::proto::reach::Reach;
 use crate::proto::time::Time;
 use crate::sys::log::Log;
 use crate::sys::notify::{self, Notifier, NotifyError};
@@ -167,10 +168,11 @@ pub(super) async fn assemble(
     );
 
     let (events, incoming) = mpsc::channel(EVENTS);
+    // One client for all groups: the host's authorities are read once, and a warm connection serves any.
+    let api = Client::new(cloud)?;
     let mut groups = Vec::with_capacity(node.groups.len());
     for (index, group) in node.groups.iter().enumerate() {
-        let api = Client::new(cloud.clone())?;
-        let metadata = metadata::Client::new(config.digitalocean.metadata_url.as_str(), resolver.clone())?;
+        let (api, metadata) = (api.clone(), metadata.clone());
         groups.push(start_group(GroupIndex(index), group, &node, &known, api, metadata, &events)?);
     }
     start_reach(&api_url, resolver, &events);

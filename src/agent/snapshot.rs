@@ -6,7 +6,6 @@ use std::net::Ipv4Addr;
 use super::bulletin::GroupBulletin;
 use super::knowledge::{GroupPart, Identity, Knowledge, PeerPart};
 use super::stamp;
-use crate::cloud::reach;
 use crate::heart::HeartView;
 use crate::proto::claim::event::{ClaimState, Holder, Look, Source};
 use crate::proto::election::event::{self as election, PeerView};
@@ -14,6 +13,7 @@ use crate::proto::health::{Condition, Verdict};
 use crate::proto::heartbeat::{GroupReport, HandOver, NodeState};
 use crate::proto::ids::{NodeName, Term};
 use crate::proto::node::LinkView;
+use crate::proto::reach;
 use crate::proto::time::{Duration, Time};
 use crate::sys::clock;
 use crate::view::status::{

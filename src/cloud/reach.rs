@@ -2,7 +2,8 @@
 //! closed. No request, so no quota; and no TLS, so it says nothing about the token.
 //!
 //! The metadata service is answered by the hypervisor and proves nothing about
-//! the uplink; this does. One task, [`run`]: it may be cancelled at any point.
+//! the uplink; this does. What the attempts say together is for [`crate::proto::reach`] to judge.
+//! One task, [`run`]: it may be cancelled at any point.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -13,59 +14,13 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use crate::cloud::dns::Resolver;
+use crate::proto::reach::{Judge, Reach};
 use crate::proto::time::Duration;
 use crate::sys::clock;
 
-/// From one attempt to the next, while all is well.
-pub const PERIOD: Duration = Duration::from_secs(5);
-/// From one attempt to the next, after a failure.
-pub const RETRY: Duration = Duration::from_secs(1);
 /// How long an attempt may take, DNS included: one lost SYN is repeated after a
 /// second. So a cut uplink is known within 5 + 3 x 1.5 s.
 pub const TIMEOUT: Duration = Duration::from_millis(1_500);
-/// Failures in a row that make a host unreachable.
-pub const FAILURES: u8 = 3;
-
-/// What the attempts say together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Reach {
-    /// No attempt has ended, or only failed ones, and fewer than [`FAILURES`].
-    #[default]
-    Unknown,
-    /// The last success is newer than [`FAILURES`] failures.
-    Reachable,
-    /// [`FAILURES`] failures in a row.
-    Unreachable,
-}
-
-/// The pure part: attempts in, reach out.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Judge {
-    reach: Reach,
-    failures: u8,
-}
-
-impl Judge {
-    /// Counts one attempt.
-    pub fn record(&mut self, connected: bool) -> Reach {
-        if connected {
-            *self = Self { reach: Reach::Reachable, failures: 0 };
-        } else {
-            self.failures = self.failures.saturating_add(1);
-            if self.failures >= FAILURES {
-                self.reach = Reach::Unreachable;
-            }
-        }
-        self.reach
-    }
-
-    /// From the beginning of the last attempt to that of the next.
-    #[must_use]
-    pub const fn period(&self) -> Duration {
-        if self.failures == 0 { PERIOD } else { RETRY }
-    }
-}
 
 /// Where to connect to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,32 +79,6 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
-
-    #[test]
-    fn three_failures_in_a_row_are_unreachable_and_one_success_ends_it() {
-        let mut judge = Judge::default();
-        assert_eq!(judge.period(), PERIOD);
-        let (up, down, unknown) = (Reach::Reachable, Reach::Unreachable, Reach::Unknown);
-        for (connected, reach) in [
-            (false, unknown),
-            (true, up),
-            (false, up),
-            (false, up),
-            (true, up),
-            (false, up),
-            (false, up),
-            (false, down),
-            (false, down),
-            (true, up),
-        ] {
-            assert_eq!(judge.record(connected), reach);
-            assert_eq!(judge.period(), if connected { PERIOD } else { RETRY });
-        }
-        for _ in 0..1_000 {
-            judge.record(false);
-        }
-        assert_eq!(judge.record(false), down, "a count that is full stays full");
-    }
 
     #[tokio::test]
     async fn an_open_port_is_reached_and_a_closed_one_is_not() {

@@ -9,4 +9,5 @@ pub mod heartbeat;
 pub mod ids;
 pub mod link;
 pub mod node;
+pub mod reach;
 pub mod time;
