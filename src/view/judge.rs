@@ -441,6 +441,13 @@ fn other_peers(facts: &GroupFacts, concerns: &mut Concerns) {
                 format!("{name} has other settings for this group: put the same file on every node"),
             );
         }
+        if peer.presence == Presence::Heard
+            && peer.state == Some(State::Master)
+            && let Some(claim @ (ClaimState::Lost | ClaimState::Failing)) = peer.claim
+        {
+            // What this node last saw of the cloud may be older than its master's trouble.
+            concerns.add(Severity::Warning, format!("{name} is master, and its claim is {}", words::claim(claim)));
+        }
         if peer.witness && peer.presence != Presence::Heard {
             concerns.add(Severity::Warning, format!("witness {name} is not heard"));
         }

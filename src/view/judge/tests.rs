@@ -297,3 +297,17 @@ fn wait_knows_when_a_node_has_come_so_far() {
     assert_eq!(lacking(WaitFor::Master, &backup), "the state is backup (listened)");
     assert_eq!(lacking(WaitFor::Held, &backup), "203.0.113.10 is idle here");
 }
+
+#[test]
+fn a_master_in_trouble_with_its_claim_is_a_warning_on_the_others_too() {
+    for (claim, severity) in [
+        (ClaimState::Held, Severity::Ok),
+        (ClaimState::Claiming, Severity::Ok),
+        (ClaimState::Lost, Severity::Warning),
+        (ClaimState::Failing, Severity::Warning),
+    ] {
+        let mut facts = backup_facts();
+        facts.peers[0].claim = Some(claim);
+        assert_eq!(of("web-2", &facts).severity, severity, "{claim:?}");
+    }
+}
