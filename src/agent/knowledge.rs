@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::acts::Acts;
 use super::bulletin::Bulletin;
+use super::probing::ProbePart;
 use super::store::{Known, Store};
 use super::timeline::Timeline;
 use crate::checks::{CheckSettings, Running};
@@ -49,6 +50,7 @@ pub(super) struct GroupPart {
     pub(super) timeline: Option<Timeline>,
     pub(super) intents: watch::Sender<Intent>,
     pub(super) directory: watch::Sender<Directory>,
+    pub(super) probe: Option<ProbePart>,
     _running: Vec<Running>,
 }
 
@@ -61,6 +63,7 @@ impl GroupPart {
         running: Vec<Running>,
         intents: watch::Sender<Intent>,
         directory: watch::Sender<Directory>,
+        probe: Option<ProbePart>,
     ) -> Self {
         Self {
             name: settings.name.clone(),
@@ -73,6 +76,7 @@ impl GroupPart {
             timeline: None,
             intents,
             directory,
+            probe,
             _running: running,
         }
     }

@@ -16,12 +16,12 @@ use super::brain::{Brain, Event};
 use super::desk::{ASKS, Desk};
 use super::knowledge::{Dropped, GroupPart, Identity, Knowledge, PeerPart};
 use super::news::News;
+use super::probing::ProbePart;
 use super::store::{Known, Store, StoreError};
 use crate::checks::{self, CheckKind, CheckSettings, docker};
 use crate::claims::{self, digitalocean as driver};
 use crate::cloud::digitalocean::client::{self, Client, SettingsError};
 use crate::cloud::discover::Directory;
-use crate::cloud::dns::Resolver;
 use crate::cloud::metadata;
 use crate::cloud::reach;
 use crate::config::secret::Secrets;
@@ -29,6 +29,8 @@ use crate::config::types::{self, Discovered, Preempt};
 use crate::config::{Config, NodeConfig, NodeFacts, NodeGroup, Problems};
 use crate::control::server::{BindError, Server};
 use crate::heart::{self, Plan, StartError};
+use crate::net::dns::Resolver;
+use crate::probe;
 use crate::proto::claim::event::{ClaimReport, Intent};
 use crate::proto::claim::{self, Reconciler};
 use crate::proto::election::event as election;
@@ -59,6 +61,8 @@ pub(super) enum AssembleError {
     #[error(transparent)]
     Cloud(#[from] SettingsError),
     #[error(transparent)]
+    Probe(#[from] probe::ProbeError),
+    #[error(transparent)]
     Metadata(#[from] metadata::Error),
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -80,7 +84,7 @@ impl AssembleError {
     /// Whether a restart would fail in the same way until somebody changes the configuration.
     pub(super) fn is_config(&self) -> bool {
         match self {
-            Self::Misfit(_) | Self::Cloud(_) | Self::Metadata(_) => true,
+            Self::Misfit(_) | Self::Cloud(_) | Self::Probe(_) | Self::Metadata(_) => true,
             Self::Store(_)
             | Self::DiskHangs(_)
             | Self::Heart(_)
@@ -173,7 +177,8 @@ pub(super) async fn assemble(
     let mut groups = Vec::with_capacity(node.groups.len());
     for (index, group) in node.groups.iter().enumerate() {
         let (api, metadata) = (api.clone(), metadata.clone());
-        groups.push(start_group(GroupIndex(index), group, &node, &known, api, metadata, &events)?);
+        let probe = start_probe(GroupIndex(index), group, &node, resolver.clone(), &events)?;
+        groups.push(start_group(GroupIndex(index), group, &node, &known, api, metadata, probe, &events)?);
     }
     start_reach(&api_url, resolver, &events);
     if node.droplet_id.is_none() {
@@ -328,6 +333,7 @@ fn group_params(node: &NodeConfig, group: &NodeGroup, peers: &[Ipv4Addr]) -> Gro
             readiness_interval: settings.times.readiness_interval(),
             // CLOCK_BOOTTIME counts from there.
             host_up: Time::ORIGIN,
+            probe: settings.probe.as_ref().map(|probe| probe.timeout),
         },
         peers: group.others.iter().filter_map(place).collect(),
         priority: group.priority,
@@ -341,6 +347,7 @@ fn start_group(
     known: &Known,
     api: Client,
     metadata: metadata::Client,
+    probe: Option<ProbePart>,
     events: &mpsc::Sender<Event>,
 ) -> Result<GroupPart, AssembleError> {
     let settings = &group.group;
@@ -383,7 +390,7 @@ fn start_group(
     };
     forward(events, newest, move |report| Event::Claim(index, Box::new(report)));
     forward(events, async move || happenings.recv().await, move |event| Event::Happened(index, event));
-    Ok(GroupPart::new(settings, group.priority, health, checks, running, intents, directory))
+    Ok(GroupPart::new(settings, group.priority, health, checks, running, intents, directory, probe))
 }
 
 /// Passes on what a part says, until one side is gone.
@@ -422,6 +429,24 @@ fn check_settings(check: &types::Check, node: &NodeConfig) -> CheckSettings {
             healthy: docker.healthy,
         }),
     }
+}
+
+/// The probe of a group that has one.
+fn start_probe(
+    index: GroupIndex,
+    group: &NodeGroup,
+    node: &NodeConfig,
+    resolver: Resolver,
+    events: &mpsc::Sender<Event>,
+) -> Result<Option<ProbePart>, AssembleError> {
+    let Some(settings) = &group.group.probe else { return Ok(None) };
+    let (wanted, wishes) = watch::channel(false);
+    let (reports, mut reported) = mpsc::channel(probe::REPORTS);
+    let at_rest = group.group.times.readiness_interval();
+    let ca_file = node.config.digitalocean.ca_file.as_deref();
+    let running = probe::start(settings, at_rest, ca_file, resolver, wishes, reports)?;
+    forward(events, async move || reported.recv().await, move |report| Event::Probe(index, report));
+    Ok(Some(ProbePart::new(settings, wanted, running)))
 }
 
 fn start_reach(api_url: &Url, resolver: Resolver, events: &mpsc::Sender<Event>) {

@@ -267,6 +267,8 @@ socket = \"/var/run/docker.sock\"                   # default
 peers = [\"10.114.0.4\", \"10.114.0.5\"]
 priority = 100                                    # default
 # priorities                                      # default: none
+# probe.http                                      # default: none
+# probe.tcp                                       # default: none
 majority = \"auto\"                                 # default
 preempt = false                                   # default
 claim_timeout = \"1m\"                              # default

@@ -3,6 +3,7 @@
 
 mod mistakes;
 mod oddities;
+mod probes;
 
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;

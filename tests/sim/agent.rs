@@ -36,6 +36,7 @@ pub(crate) fn cores(
         readiness_interval: setup.readiness_interval,
         // A host's clock counts from its boot.
         host_up: Time::ORIGIN,
+        probe: None,
     };
     let params = node::Params {
         node: NodeName::new(&format!("host-{host}")).expect("a good name").id(),
