@@ -63,7 +63,6 @@ impl GroupPart {
         running: Vec<Running>,
         intents: watch::Sender<Intent>,
         directory: watch::Sender<Directory>,
-        probe: Option<ProbePart>,
     ) -> Self {
         Self {
             name: settings.name.clone(),
@@ -76,7 +75,7 @@ impl GroupPart {
             timeline: None,
             intents,
             directory,
-            probe,
+            probe: None,
             _running: running,
         }
     }

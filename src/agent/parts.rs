@@ -177,8 +177,9 @@ pub(super) async fn assemble(
     let mut groups = Vec::with_capacity(node.groups.len());
     for (index, group) in node.groups.iter().enumerate() {
         let (api, metadata) = (api.clone(), metadata.clone());
-        let probe = start_probe(GroupIndex(index), group, &node, resolver.clone(), &events)?;
-        groups.push(start_group(GroupIndex(index), group, &node, &known, api, metadata, probe, &events)?);
+        let mut part = start_group(GroupIndex(index), group, &node, &known, api, metadata, &events)?;
+        part.probe = start_probe(GroupIndex(index), group, &node, resolver.clone(), &events)?;
+        groups.push(part);
     }
     start_reach(&api_url, resolver, &events);
     if node.droplet_id.is_none() {
@@ -347,7 +348,6 @@ fn start_group(
     known: &Known,
     api: Client,
     metadata: metadata::Client,
-    probe: Option<ProbePart>,
     events: &mpsc::Sender<Event>,
 ) -> Result<GroupPart, AssembleError> {
     let settings = &group.group;
@@ -390,7 +390,7 @@ fn start_group(
     };
     forward(events, newest, move |report| Event::Claim(index, Box::new(report)));
     forward(events, async move || happenings.recv().await, move |event| Event::Happened(index, event));
-    Ok(GroupPart::new(settings, group.priority, health, checks, running, intents, directory, probe))
+    Ok(GroupPart::new(settings, group.priority, health, checks, running, intents, directory))
 }
 
 /// Passes on what a part says, until one side is gone.
