@@ -3,6 +3,8 @@
 
 #[path = "docs/mistakes.rs"]
 mod mistakes;
+#[path = "docs/protocol.rs"]
+mod protocol;
 
 use std::collections::{BTreeMap, BTreeSet};
 
