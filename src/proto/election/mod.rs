@@ -15,7 +15,7 @@ mod evidence;
 mod listening;
 mod mastership;
 mod peer;
-mod rank;
+pub mod rank;
 mod rules;
 mod state;
 mod truth;
