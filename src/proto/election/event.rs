@@ -206,6 +206,9 @@ pub enum Input {
     Reach { reachable: bool },
     /// An operator's word. Answered by [`Output::Answer`].
     Command(Command),
+    /// Other settings of a running election. Its group, address, interval and the time at which the
+    /// host came up stay as they are.
+    Params(Params),
     /// A deadline of this node was missed by more than I/2 (and less than D): what it did not hear
     /// meanwhile is no silence yet (rule 1).
     Late,
