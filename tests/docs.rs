@@ -3,17 +3,18 @@
 
 #![allow(clippy::unwrap_used, reason = "a test program")]
 
-use std::path::Path;
-use std::process::{Command, Output};
-
 #[path = "docs/generated.rs"]
 mod generated;
 #[path = "docs/mistakes.rs"]
 mod mistakes;
+#[path = "docs/pages.rs"]
+mod pages;
 #[path = "docs/protocol.rs"]
 mod protocol;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::{Command, Output};
 
 use haagent::config::{self, Loaded};
 
