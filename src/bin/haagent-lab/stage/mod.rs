@@ -2,8 +2,8 @@
 //! app and an agent each. Agents, engines and the cloud are processes of the built programs, on
 //! loopback addresses; all of them end with the stage.
 
-mod client;
-mod process;
+pub(crate) mod client;
+pub(crate) mod process;
 
 use std::fs::{self, Permissions};
 use std::io;
