@@ -18,6 +18,8 @@ pub(crate) const DEFAULT_FALL: u8 = 2;
 const DEAD_INTERVALS: f64 = 3.0;
 /// The entries of the history among which the newest move is.
 const HISTORY: &str = "50";
+/// The golden ratio: the fractions of its multiples spread evenly, however many there are.
+const GOLDEN: f64 = 1.618_033_988_749_895;
 const CONTAINER: &str = "app-3";
 
 /// What happens to the master.
@@ -61,6 +63,13 @@ impl Run {
     pub(crate) fn floor_of_silence(&self, last_heartbeat: Duration, interval: Duration) -> f64 {
         ms(last_heartbeat) - ms(self.fault) + DEAD_INTERVALS * ms(interval)
     }
+}
+
+/// How long to wait before the `number`th fault: one interval, so that all has come to rest (a node
+/// that has just become backup counts silence from then), and a part of one, so that faults come at
+/// every phase of the heartbeat alike, as they do in life.
+pub(crate) fn pause(number: u32, interval: Duration) -> Duration {
+    interval + interval.mul_f64((f64::from(number) * GOLDEN).fract())
 }
 
 /// Injects the fault into the master, and waits until the other one has asked for the address.
@@ -142,6 +151,17 @@ mod tests {
         assert!((run.floor_of_silence(at(10_000), at(500)) - 1300.0).abs() < 1e-6);
         // It had just been on its way.
         assert!((run.floor_of_silence(at(10_201), at(500)) - 1501.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn the_faults_come_at_every_phase_of_the_heartbeat_alike() {
+        let interval = Duration::from_millis(100);
+        let mut tenths = [0; 10];
+        for number in 0..100 {
+            let phase = pause(number, interval).checked_sub(interval).unwrap();
+            tenths[usize::try_from(phase.as_millis() / 10).unwrap()] += 1;
+        }
+        assert!(tenths.iter().all(|count| (9..=11).contains(count)), "{tenths:?}");
     }
 
     #[test]

@@ -147,7 +147,8 @@ impl Options {
         stage.settled(master).await?;
         for (fault, runs) in wanted.into_iter().filter_map(Figure::fault) {
             let mut pairs = Vec::new();
-            for _ in 0..self.runs.unwrap_or(runs) {
+            for number in 0..self.runs.unwrap_or(runs) {
+                tokio::time::sleep(fault::pause(number, interval)).await;
                 let run = fault::inject(&mut stage, master, fault).await?;
                 fault::recover(&mut stage, master, fault).await?;
                 master = 1 - master;
