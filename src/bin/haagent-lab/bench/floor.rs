@@ -11,9 +11,9 @@ use serde_json::Value;
 
 use super::fault::{Fault, PATIENCE, asked_at};
 use super::{BenchError, bare};
+use crate::client::{self, CallError};
 use crate::clock::Clock;
 use crate::stage::StageError;
-use crate::stage::client::{self, CallError};
 use crate::stage::process::Process;
 
 /// What the check's second look comes after, by default (`interval`).
