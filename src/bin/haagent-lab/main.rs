@@ -46,8 +46,11 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    match run(arguments.command) {
+    let done = match bench::bare::asked() {
+        Some(bare) => bare.map_err(Into::into),
+        None => run(Arguments::parse().command),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprint!("haagent-lab: {error}");
