@@ -5,6 +5,7 @@
 //! `resolve` gives [`Config`], in which nothing can be wrong. What differs between
 //! the nodes that share the file is filled in by [`Config::for_node`].
 
+pub mod diff;
 mod file;
 mod listing;
 mod node;
