@@ -20,6 +20,7 @@ mod drain;
 mod failover;
 mod history;
 pub mod keygen;
+mod reload;
 mod restart;
 mod resume;
 pub mod run;
@@ -62,6 +63,7 @@ enum Command {
     Drain(drain::Arguments),
     Resume(resume::Arguments),
     Failover(failover::Arguments),
+    Reload(reload::Arguments),
     Restart(restart::Arguments),
     Config(ConfigArguments),
     Keygen(KeygenArguments),
@@ -228,6 +230,7 @@ fn dispatch(command: Command, terminal: &mut Terminal<'_>) -> u8 {
         Command::Drain(arguments) => drain::run(arguments, terminal),
         Command::Resume(arguments) => resume::run(arguments, terminal),
         Command::Failover(arguments) => failover::run(&arguments, terminal),
+        Command::Reload(arguments) => reload::run(arguments, terminal),
         Command::Restart(arguments) => restart::run(arguments, terminal),
         Command::Config(arguments) => config(arguments.command, terminal),
         Command::Keygen(arguments) => keygen::keygen(arguments.named.as_deref(), terminal.out, terminal.complaints),

@@ -14,7 +14,6 @@ use super::types::{
     Authentication, Check, Config, Control, DigitalOcean, Docker, Group, GroupTimes, Heartbeat, Node, RuleError,
 };
 
-
 /// What becomes of a changed key in a reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Effect {
@@ -226,7 +225,8 @@ fn changes(before: &Config, after: &Config) -> Vec<Change> {
     }
     // From keys to none, or back, is one change: the keys mean nothing without it.
     if changes.iter().any(|change| change.setting == "heartbeat.insecure") {
-        changes.retain(|change| !["heartbeat.key", "heartbeat.old_key"].iter().any(|key| change.setting.starts_with(key)));
+        changes
+            .retain(|change| !["heartbeat.key", "heartbeat.old_key"].iter().any(|key| change.setting.starts_with(key)));
     }
     changes
 }
