@@ -77,42 +77,16 @@ enum Way {
     Tcp { port: u16 },
 }
 
+/// One who can ask: all that may fail is done.
 #[derive(Clone, Debug)]
-struct Asker {
+pub struct Prober {
     way: Way,
     host: Arc<str>,
     limit: Duration,
     resolver: Resolver,
 }
 
-/// Starts to probe: at rest each `at_rest`, and again and again while `wanted`. `ca_file` is trusted
-/// beside the system's authorities.
-///
-/// To be called within a tokio runtime.
-///
-/// # Errors
-/// The client cannot be made.
-pub fn start(
-    settings: &Probe,
-    at_rest: Duration,
-    ca_file: Option<&Path>,
-    resolver: Resolver,
-    wanted: watch::Receiver<bool>,
-    reports: mpsc::Sender<Report>,
-) -> Result<Running, ProbeError> {
-    let way = match &settings.target {
-        ProbeTarget::Http(url) => {
-            let tls = if url.as_str().starts_with("https:") { http::tls(ca_file)? } else { http::no_tls()? };
-            let client = http::builder(tls, resolver.clone(), settings.timeout).pool_max_idle_per_host(0);
-            Way::Http { client: client.build().map_err(ProbeError::Client)?, url: url.as_str().to_owned() }
-        }
-        ProbeTarget::Tcp(tcp) => Way::Tcp { port: tcp.port().get() },
-    };
-    let asker = Asker { way, host: settings.target.host().into(), limit: settings.timeout, resolver };
-    Ok(Running(tokio::spawn(run(asker, at_rest, wanted, reports))))
-}
-
-async fn run(asker: Asker, at_rest: Duration, mut wanted: watch::Receiver<bool>, reports: mpsc::Sender<Report>) {
+async fn run(prober: Prober, at_rest: Duration, mut wanted: watch::Receiver<bool>, reports: mpsc::Sender<Report>) {
     let mut under_way = FuturesUnordered::new();
     let mut next = clock::now();
     loop {
@@ -127,7 +101,7 @@ async fn run(asker: Asker, at_rest: Duration, mut wanted: watch::Receiver<bool>,
                 }
             }
             () = sleep(next - clock::now()), if under_way.len() < IN_FLIGHT => {
-                under_way.push(asker.ask());
+                under_way.push(prober.ask());
                 next = clock::now() + if active { PERIOD } else { at_rest };
             }
             Some(report) = under_way.next() => {
@@ -143,7 +117,31 @@ async fn run(asker: Asker, at_rest: Duration, mut wanted: watch::Receiver<bool>,
     }
 }
 
-impl Asker {
+impl Prober {
+    /// Who asks what `settings` say. `ca_file` is trusted beside the system's authorities. Reads files.
+    ///
+    /// # Errors
+    /// The client cannot be made.
+    pub fn new(settings: &Probe, ca_file: Option<&Path>, resolver: Resolver) -> Result<Self, ProbeError> {
+        let way = match &settings.target {
+            ProbeTarget::Http(url) => {
+                let tls = if url.as_str().starts_with("https:") { http::tls(ca_file)? } else { http::no_tls()? };
+                let client = http::builder(tls, resolver.clone(), settings.timeout).pool_max_idle_per_host(0);
+                Way::Http { client: client.build().map_err(ProbeError::Client)?, url: url.as_str().to_owned() }
+            }
+            ProbeTarget::Tcp(tcp) => Way::Tcp { port: tcp.port().get() },
+        };
+        Ok(Self { way, host: settings.target.host().into(), limit: settings.timeout, resolver })
+    }
+
+    /// Probes: at rest each `at_rest`, and again and again while `wanted`.
+    ///
+    /// To be called within a tokio runtime.
+    #[must_use]
+    pub fn start(self, at_rest: Duration, wanted: watch::Receiver<bool>, reports: mpsc::Sender<Report>) -> Running {
+        Running(tokio::spawn(run(self, at_rest, wanted, reports)))
+    }
+
     /// One probe. Ends within the name's lookup and the time limit.
     async fn ask(&self) -> Report {
         let asked = clock::now();

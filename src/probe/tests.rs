@@ -8,18 +8,8 @@ use crate::net::testing::{Reply, Server, answer};
 
 const LIMIT: Duration = Duration::from_millis(300);
 
-fn asker(target: &ProbeTarget) -> Asker {
-    let way = match target {
-        ProbeTarget::Http(url) => Way::Http {
-            client: http::builder(http::no_tls().unwrap(), Resolver::default(), LIMIT)
-                .pool_max_idle_per_host(0)
-                .build()
-                .unwrap(),
-            url: url.as_str().to_owned(),
-        },
-        ProbeTarget::Tcp(tcp) => Way::Tcp { port: tcp.port().get() },
-    };
-    Asker { way, host: target.host().into(), limit: LIMIT, resolver: Resolver::default() }
+fn asker(target: &ProbeTarget) -> Prober {
+    Prober::new(&Probe { target: target.clone(), timeout: LIMIT }, None, Resolver::default()).unwrap()
 }
 
 fn http_target(server: &Server) -> ProbeTarget {
@@ -122,11 +112,10 @@ fn what_this_host_lacks_is_no_word_about_the_service() {
 
 /// Starts the task against `server`, with an hour between two probes at rest.
 fn start_at_rest(server: &Server) -> (watch::Sender<bool>, mpsc::Receiver<Report>, Running) {
-    let settings = Probe { target: http_target(server), timeout: LIMIT };
     let (wanted, wishes) = watch::channel(false);
     let (reports, reported) = mpsc::channel(REPORTS);
     let hour = Duration::from_secs(3_600);
-    let running = start(&settings, hour, None, Resolver::default(), wishes, reports).unwrap();
+    let running = asker(&http_target(server)).start(hour, wishes, reports);
     (wanted, reported, running)
 }
 
@@ -151,7 +140,7 @@ async fn they_overlap_and_are_bounded() {
     let settings = Probe { target: http_target(&server), timeout: Duration::from_secs(3_600) };
     let (_wanted, wishes) = watch::channel(true);
     let (reports, _reported) = mpsc::channel(REPORTS);
-    let running = start(&settings, AGAIN, None, Resolver::default(), wishes, reports).unwrap();
+    let running = Prober::new(&settings, None, Resolver::default()).unwrap().start(AGAIN, wishes, reports);
     server.wait_for(|seen| seen.requests.len() == IN_FLIGHT).await;
     assert!(server.seen().connections <= IN_FLIGHT);
     drop(running);

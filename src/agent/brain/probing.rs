@@ -20,7 +20,7 @@ impl Brain {
         let Some(GroupPart { name, probe: Some(part), .. }) = self.know.groups.get_mut(group.0) else { return Ok(()) };
         if part.see(report, super::stamp()) {
             self.stale = true;
-            let (target, detail) = (&part.target, &report.detail);
+            let (target, detail) = (part.target(), &report.detail);
             match report.result.outcome {
                 ProbeOutcome::Answered => tracing::info!(group = %name, "the probe {target} is answered: {detail}"),
                 ProbeOutcome::Failed => tracing::warn!(group = %name, "the probe {target} is not answered: {detail}"),

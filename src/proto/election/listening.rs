@@ -34,7 +34,7 @@ impl Election {
         }
     }
 
-    fn listening_mut(&mut self) -> Option<&mut Listening> {
+    pub(super) fn listening_mut(&mut self) -> Option<&mut Listening> {
         match &mut self.state {
             State::Backup(listening) | State::Fault(listening) => Some(listening),
             State::Init(_) | State::Master(_) | State::Left(_) => None,

@@ -170,7 +170,7 @@ fn a_master_that_was_heard_again_has_its_failures_forgiven() {
 
 #[test]
 fn offers_resignations_nobody_and_the_own_address_need_no_probe() {
-    let offer = Some(Offer { to: address(OWN), cause: HandOver::Drain });
+    let offer = Some(Offer { to: address(OWN), cause: HandOver::Drain, began_ago: Duration::ZERO });
     let named = Some(crate::proto::heartbeat::Leaving { successor: Some(address(OWN)) });
     for report in [GroupReport { offer, ..holding() }, GroupReport { leaving: named, ..holding() }] {
         let mut bench = Bench::probing();
@@ -212,4 +212,23 @@ fn rule_8_with_a_probe_the_chance_comes_after_25_s_of_failure_while_the_api_answ
         assert!(waited >= first && waited <= first + STEP * 2, "{waited:?} after {:?}", back - deposed);
         first *= 2;
     }
+}
+
+#[test]
+fn other_settings_begin_the_evidence_anew_and_a_probe_that_is_taken_away_defers_nothing_any_more() {
+    let mut bench = Bench::probing();
+    bench.pass(MISSED + TIMEOUT - STEP);
+    bench.pass_failing(STEP * 3, Some(MEMBER));
+    bench.input(Input::Params(Params { probe: Some(TIMEOUT * 2), ..params() }));
+    bench.drain();
+    assert_eq!(bench.election.view(bench.now).probe, Some(ProbeEvidence::default()));
+    assert_eq!(bench.probing.len(), 1, "they go on");
+    bench.pass(DEAD * 4);
+    assert_eq!(bench.state(), NodeState::Backup);
+    bench.input(Input::Params(params()));
+    bench.drain();
+    assert_eq!(bench.probing.last(), Some(&(bench.now, false)));
+    assert_eq!(bench.state(), NodeState::Backup, "not by the settings alone");
+    bench.pass(INTERVAL);
+    assert_eq!(bench.reason(), Reason::Silent { master: address(PEER) });
 }
