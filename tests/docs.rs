@@ -11,6 +11,8 @@ mod mistakes;
 mod pages;
 #[path = "docs/protocol.rs"]
 mod protocol;
+#[path = "docs/tables.rs"]
+mod tables;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
