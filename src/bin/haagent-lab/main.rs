@@ -54,14 +54,17 @@ enum Command {
 const USAGE: u8 = 3;
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
-        Ok(arguments) => arguments,
-        Err(error) => {
-            let _ = error.print(); // nobody reads it: then nobody reads what could be said of that either
-            return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
-        }
+    let done = match bench::bare::asked() {
+        Some(bare) => bare.map_err(Into::into),
+        None => match Arguments::try_parse() {
+            Ok(arguments) => run(arguments.command),
+            Err(error) => {
+                let _ = error.print(); // nobody reads it: then nobody reads what could be said of that either
+                return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
+            }
+        },
     };
-    match run(arguments.command) {
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprint!("haagent-lab: {error}");
