@@ -18,6 +18,7 @@ mod bad_input;
 mod faults;
 mod forgery;
 mod lab;
+mod lab_commands;
 mod oncall;
 mod operators;
 mod starts;
