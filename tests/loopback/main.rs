@@ -20,5 +20,6 @@ mod forgery;
 mod lab;
 mod oncall;
 mod operators;
+mod reload;
 mod starts;
 mod step;
