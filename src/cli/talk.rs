@@ -20,7 +20,7 @@ pub(super) struct AgentOption {
     #[command(flatten)]
     pub(super) file: ConfigOption,
     /// The agent's control socket; else control.socket of the configuration
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_hint = clap::ValueHint::AnyPath)]
     pub(super) socket: Option<PathBuf>,
 }
 

@@ -108,6 +108,9 @@ fn every_usage_error_exits_with_3_and_never_with_2() {
         &["config"],
         &["config", "chekc"],
         &["keygen", "a", "b"],
+        &["completions"],
+        &["completions", "tcsh"],
+        &["man", "a", "b"],
     ] {
         let ran = run(line, None);
         assert_eq!(ran.code, 3, "{line:?}: {}", ran.complaints);
@@ -115,31 +118,60 @@ fn every_usage_error_exits_with_3_and_never_with_2() {
     }
 }
 
+/// Every command line that names a command: `[]`, `["status"]`, `["config", "check"]`.
+fn commands() -> Vec<(Vec<String>, clap::Command)> {
+    let mut found = Vec::new();
+    let mut waiting = vec![(Vec::new(), definition().disable_help_subcommand(true))];
+    while let Some((path, command)) = waiting.pop() {
+        for inner in command.get_subcommands() {
+            let path = path.iter().cloned().chain([inner.get_name().to_owned()]).collect();
+            waiting.push((path, inner.clone()));
+        }
+        found.push((path, command));
+    }
+    found
+}
+
 #[test]
-fn help_is_data_and_names_the_exit_codes() {
-    for command in [
-        "run",
-        "status",
-        "history",
-        "why",
-        "wait",
-        "drain",
-        "resume",
-        "failover",
-        "reload",
-        "restart",
-        "config check",
-        "config show",
-        "config example",
-        "keygen",
-    ] {
-        let line: Vec<&str> = command.split(' ').chain(["--help"]).collect();
+fn help_is_data_fits_80_columns_and_names_exit_codes_and_examples() {
+    assert!(commands().len() > 15, "the walk finds the commands");
+    for (path, _) in commands() {
+        let line: Vec<&str> = path.iter().map(String::as_str).chain(["--help"]).collect();
         let ran = run(&line, None);
-        assert_eq!((ran.code, ran.complaints.as_str()), (0, ""), "{command}");
-        assert!(ran.out.contains("Exit codes: 0"), "{command}: {}", ran.out);
+        assert_eq!((ran.code, ran.complaints.as_str()), (0, ""), "{line:?}");
+        assert!(ran.out.contains("\nExit codes: "), "{line:?}: {}", ran.out);
+        let flowing = ran.out.split_whitespace().collect::<Vec<_>>().join(" ");
+        let (_, three) = flowing.split_once(" 3 ").unwrap_or_else(|| panic!("{line:?} has no exit code 3: {flowing}"));
+        assert!(three.contains("usage error"), "{line:?}: {flowing}");
+        let wide: Vec<&str> = ran.out.lines().filter(|line| line.chars().count() > 80).collect();
+        assert!(wide.is_empty(), "{line:?}: {wide:?}");
+        let example = format!("\n  haagent {}", path.join(" "));
+        assert!(ran.out.contains("\nExamples:\n") && ran.out.contains(example.trim_end()), "{line:?}: {}", ran.out);
     }
     let version = run(&["--version"], None);
     assert_eq!((version.code, version.out), (0, format!("haagent {}\n", env!("CARGO_PKG_VERSION"))));
+}
+
+#[test]
+fn every_command_and_option_says_what_it_is_for() {
+    for (path, command) in commands() {
+        assert!(command.get_about().is_some(), "{path:?}");
+        for argument in command.get_arguments() {
+            let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.starts_with(char::is_uppercase) && !help.ends_with('.'), "{path:?} {argument:?}: {help}");
+            let takes_a_time = argument.get_value_names().is_some_and(|names| names.iter().any(|n| n == "DURATION"));
+            assert!(!takes_a_time || help.contains(", as "), "{path:?} shows no unit: {help}");
+        }
+    }
+}
+
+#[test]
+fn every_command_refuses_an_unknown_option_with_3() {
+    for (path, _) in commands() {
+        let line: Vec<&str> = path.iter().map(String::as_str).chain(["--no-such-option"]).collect();
+        let ran = run(&line, None);
+        assert_eq!((ran.code, ran.out.as_str()), (3, ""), "{line:?}: {}", ran.complaints);
+    }
 }
 
 #[test]

@@ -37,6 +37,8 @@ use source::{Source, Span};
 pub const DEFAULT_FILE: &str = "/etc/haagent/haagent.toml";
 /// The annotated example, as `haagent config example` prints it.
 pub const EXAMPLE: &str = include_str!("../../conf/haagent.toml");
+/// Every key with its meaning, as people read it: haagent.toml(5) is made from it.
+pub const REFERENCE: &str = include_str!("../../docs/configuration.md");
 /// The bytes that a configuration may have.
 const LIMIT: u64 = 1 << 20;
 

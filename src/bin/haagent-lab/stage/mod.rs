@@ -2,7 +2,7 @@
 //! app and an agent each. Agents, engines and the cloud are processes of the built programs, on
 //! loopback addresses; all of them end with the stage.
 
-mod process;
+pub(crate) mod process;
 
 use std::fs::{self, Permissions};
 use std::io;
