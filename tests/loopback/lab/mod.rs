@@ -5,6 +5,7 @@ pub mod cloud;
 pub mod dataplane;
 mod engine;
 mod http;
+pub mod network;
 pub mod node;
 pub mod process;
 pub mod wait;
@@ -18,6 +19,7 @@ use tempfile::TempDir;
 
 use self::cloud::{Cloud, RESERVED_IP};
 use self::dataplane::{Client, Service};
+use self::network::Network;
 use self::node::Node;
 use self::wait::{DEADLINE, until};
 
@@ -42,11 +44,23 @@ pub struct Setup {
     pub check: &'static str,
     /// The agents run `conf/haagent.toml`, with what only this lab can know filled in.
     pub example: bool,
+    /// Heartbeats go through a network that can be cut.
+    pub network: bool,
+    /// The agents probe the service through the reserved IP.
+    pub probe: bool,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { nodes: &["a", "b"], holder: "a", interval: Duration::from_millis(200), check: "", example: false }
+        Self {
+            nodes: &["a", "b"],
+            holder: "a",
+            interval: Duration::from_millis(200),
+            check: "",
+            example: false,
+            network: false,
+            probe: false,
+        }
     }
 }
 
@@ -56,6 +70,7 @@ pub struct Lab {
     nodes: Vec<Node>,
     pub client: Client,
     pub cloud: Cloud,
+    network: Option<Network>,
     _stranger: Service,
     setup: Setup,
     pub port: u16,
@@ -88,10 +103,17 @@ impl Lab {
         let world = world(&setup, &nodes, *stranger_address, &stranger);
         let cloud = Cloud::start(&world, &folder.path().join("cloud.log"));
         let client = Client::start(cloud.reserved_ip);
+        let network = setup.network.then(|| Network::start(&nodes, &folder.path().join("network.log")));
         for node in &nodes {
+            let port = network.as_ref().map_or(port, |network| network.port(&node.name));
             node.configure(&configuration(&setup, node, member_addresses, port, &cloud), KEY);
         }
-        Self { nodes, client, cloud, _stranger: stranger, setup, port, _folder: folder }
+        Self { nodes, client, cloud, network, _stranger: stranger, setup, port, _folder: folder }
+    }
+
+    /// The network, of a lab that was made with one.
+    pub fn network(&self) -> &Network {
+        self.network.as_ref().expect("a lab with a network")
     }
 
     pub fn node(&self, name: &str) -> &Node {
@@ -188,11 +210,13 @@ fn world(setup: &Setup, nodes: &[Node], stranger_address: Ipv4Addr, stranger: &S
         .push(json!({"id": STRANGER, "name": "stranger", "private": stranger_address, "service": stranger.address}));
     let tokens: Vec<Value> = nodes.iter().map(|node| json!({"token": node.token(), "droplet": node.droplet})).collect();
     let holder = nodes.iter().find(|node| node.name == setup.holder).map(|node| node.droplet);
+    // A probe may ask the claimed address or a name, and there is one name on every host.
+    let dataplane = if setup.probe { Ipv4Addr::LOCALHOST } else { stranger_address };
     json!({
         "api": any_port(stranger_address), "control": any_port(stranger_address),
         "settings": {"action_ms": 200},
         "token": tokens, "droplet": droplets,
-        "reserved_ip": [{"ip": RESERVED_IP, "holder": holder, "dataplane": any_port(stranger_address)}],
+        "reserved_ip": [{"ip": RESERVED_IP, "holder": holder, "dataplane": any_port(dataplane)}],
     })
 }
 
@@ -244,6 +268,7 @@ socket = {:?}
 [group.web]
 peers = {peers:?}
 majority = false
+{}
 
 [[group.web.check]]
 docker.running = 10
@@ -258,6 +283,11 @@ digitalocean.reserved_ip = "{RESERVED_IP}"
         cloud.api,
         cloud.metadata(node.droplet),
         node.engine.socket,
+        if setup.probe {
+            format!("probe.http = \"http://localhost:{}/health\"", cloud.reserved_ip.port())
+        } else {
+            String::new()
+        },
         setup.check,
     )
 }
