@@ -22,6 +22,7 @@ mod failover;
 mod history;
 pub mod keygen;
 mod man;
+mod reload;
 mod restart;
 mod resume;
 pub mod run;
@@ -76,6 +77,7 @@ enum Command {
     Drain(drain::Arguments),
     Resume(resume::Arguments),
     Failover(failover::Arguments),
+    Reload(reload::Arguments),
     Restart(restart::Arguments),
     Config(ConfigArguments),
     Keygen(KeygenArguments),
@@ -281,6 +283,7 @@ fn dispatch(command: Command, terminal: &mut Terminal<'_>) -> u8 {
         Command::Drain(arguments) => drain::run(arguments, terminal),
         Command::Resume(arguments) => resume::run(arguments, terminal),
         Command::Failover(arguments) => failover::run(&arguments, terminal),
+        Command::Reload(arguments) => reload::run(arguments, terminal),
         Command::Restart(arguments) => restart::run(arguments, terminal),
         Command::Config(arguments) => config(arguments.command, terminal),
         Command::Keygen(arguments) => keygen::keygen(arguments.named.as_deref(), terminal.out, terminal.complaints),

@@ -1,4 +1,5 @@
 use std::io::Cursor;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use super::*;
@@ -34,7 +35,7 @@ fn run(line: &[&str], answers: Option<&str>) -> Ran {
 /// Answers each request by a table, and keeps what it was asked.
 struct Fake {
     asked: Mutex<Vec<Request>>,
-    answer: fn(&Request) -> Response,
+    answer: Box<dyn Fn(&Request) -> Response + Send + Sync>,
 }
 
 impl Handler for Fake {
@@ -46,10 +47,14 @@ impl Handler for Fake {
 }
 
 /// Runs a command line against an agent that answers by `answer`; and what the agent was asked.
-fn against(answer: fn(&Request) -> Response, line: &[&str], answers: Option<&str>) -> (Ran, Vec<Request>) {
+fn against(
+    answer: impl Fn(&Request) -> Response + Send + Sync + 'static,
+    line: &[&str],
+    answers: Option<&str>,
+) -> (Ran, Vec<Request>) {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("s");
-    let fake = Arc::new(Fake { asked: Mutex::new(Vec::new()), answer });
+    let fake = Arc::new(Fake { asked: Mutex::new(Vec::new()), answer: Box::new(answer) });
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let (ready, is_ready) = std::sync::mpsc::channel();
     let agent = {
@@ -162,6 +167,27 @@ fn every_command_and_option_says_what_it_is_for() {
 }
 
 #[test]
+fn the_manual_and_the_completions_are_data() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let page = run(&["man"], None);
+    assert_eq!((page.code, page.complaints.as_str()), (0, ""));
+    assert!(page.out.contains(".TH haagent 8"), "{}", page.out);
+    let pages = run(&["man", folder.path().to_str().unwrap()], None);
+    assert_eq!(pages.code, 0);
+    assert!(pages.out.lines().count() > 15 && pages.out.lines().all(|file| Path::new(file).is_file()), "{}", pages.out);
+    let nowhere = run(&["man", file.to_str().unwrap()], None);
+    assert_eq!((nowhere.code, nowhere.out.as_str()), (1, ""));
+    assert!(nowhere.complaints.contains("cannot be written: "), "{}", nowhere.complaints);
+    for shell in ["bash", "zsh", "fish"] {
+        let script = run(&["completions", shell], None);
+        assert_eq!((script.code, script.complaints.as_str()), (0, ""));
+        assert!(script.out.contains("haagent"));
+    }
+}
+
+#[test]
 fn every_command_refuses_an_unknown_option_with_3() {
     for (path, _) in commands() {
         let line: Vec<&str> = path.iter().map(String::as_str).chain(["--no-such-option"]).collect();
@@ -186,6 +212,7 @@ fn without_an_agent_everything_exits_with_3_and_shows_nothing() {
         &["why", "--json"],
         &["wait", "--for", "held", "--timeout", "100ms"],
         &["resume"],
+        &["reload"],
         &["drain"],
     ] {
         let mut line = line.to_vec();
@@ -286,6 +313,39 @@ fn the_answers_of_the_agent_are_the_exit_codes() {
         let (ran, _) = against(answer, &["resume"], None);
         assert_eq!((ran.code, ran.out.as_str(), ran.complaints.as_str()), (code, out, complaints));
         assert_eq!(against(answer, &["status"], None).0.code, 3, "no answer to this question");
+    }
+}
+
+#[test]
+fn a_reload_prints_what_it_did_and_fails_only_when_it_is_refused() {
+    let reloaded = |applied: &[&str], waiting: &[&str]| {
+        let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+        Response::Reloaded { applied: owned(applied), restart_needed: owned(waiting), warnings: owned(&["warning: x"]) }
+    };
+    let restart = "restart needed: heartbeat.port (17112 -> 17113)\n  in force after: haagent restart, then systemctl restart haagent (nothing moves)\n";
+    let running = "group.web.check docker.running 10 -> 9";
+    let cases: [(Response, u8, String, &str); 4] = [
+        (reloaded(&[], &[]), 0, "nothing changed\n".to_owned(), "warning: x\n"),
+        (
+            reloaded(&[running, "docker.socket 1 -> 2"], &[]),
+            0,
+            format!("applied: {running}; docker.socket 1 -> 2\n"),
+            "warning: x\n",
+        ),
+        (reloaded(&[], &["heartbeat.port (17112 -> 17113)"]), 0, restart.to_owned(), "warning: x\n"),
+        (
+            Response::FileRefused {
+                problems: vec!["haagent.toml:3:1: unknown key".to_owned(), "  mend: x".to_owned()],
+            },
+            1,
+            String::new(),
+            "haagent.toml:3:1: unknown key\n  mend: x\nrefused: the old configuration goes on\n",
+        ),
+    ];
+    for (response, code, out, complaints) in cases {
+        let (ran, asked) = against(move |_: &Request| response.clone(), &["reload", "--reason", "containers"], None);
+        assert_eq!((ran.code, ran.out.as_str(), ran.complaints.as_str()), (code, out.as_str(), complaints));
+        assert_eq!(asked, [Request::Reload { reason: Some("containers".to_owned()) }]);
     }
 }
 

@@ -5,6 +5,7 @@
 //! `resolve` gives [`Config`], in which nothing can be wrong. What differs between
 //! the nodes that share the file is filled in by [`Config::for_node`].
 
+pub mod diff;
 mod file;
 mod listing;
 mod node;
@@ -29,6 +30,7 @@ pub use source::Place;
 pub use types::Config;
 
 use problem::Collector;
+use secret::Secrets;
 use source::{Source, Span};
 
 /// Where the configuration is if nothing is said.
@@ -51,6 +53,20 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// Reads all secrets that it names. `file` is what messages call it.
+    ///
+    /// # Errors
+    /// Every secret that cannot be used, at the key that names it.
+    pub fn read_secrets(&self, file: &str) -> Result<Secrets, Problems> {
+        Secrets::read(&self.config).map_err(|errors| {
+            let mut problems = Problems::of(file);
+            for (setting, error) in errors {
+                problems.error(self.written(setting).cloned(), &error.to_string(), &error.mend());
+            }
+            problems
+        })
+    }
+
     /// Where a key was written (`group.web.check.0.interval`); none is a default.
     #[must_use]
     pub fn written(&self, path: &str) -> Option<&Place> {

@@ -21,5 +21,6 @@ mod lab;
 mod lab_commands;
 mod oncall;
 mod operators;
+mod reload;
 mod starts;
 mod step;

@@ -74,6 +74,16 @@ impl Node {
         self.folder.join(name)
     }
 
+    /// A file that only the agent may read.
+    pub fn write_secret(&self, name: &str, text: &str) {
+        secret(&self.file(name), text);
+    }
+
+    /// `haagent config check`, which needs no agent.
+    pub fn config_check(&self) -> Said {
+        Said::by(program(env!("CARGO_BIN_EXE_haagent")).args(["config", "check"]).arg(self.file("haagent.toml")))
+    }
+
     /// Another heartbeat key, for the next start.
     pub fn change_key(&self, key: &str) {
         secret(&self.file("key"), key);
@@ -167,8 +177,7 @@ impl Node {
 
     /// Runs `haagent ARGUMENTS --socket ...`.
     pub fn command(&self, arguments: &[&str]) -> Said {
-        let mut command = program(env!("CARGO_BIN_EXE_haagent"));
-        Said::by(command.args(arguments).arg("--socket").arg(self.socket()))
+        command_on(&self.socket(), arguments)
     }
 
     /// Asks the agent over its socket, without a process for it.
@@ -242,6 +251,12 @@ impl Node {
         let Self { name, address, droplet, .. } = self;
         format!("== {name} ({address}, droplet {droplet}) {how}\n{shown}-- its log ends:\n{}", tail(&self.log()))
     }
+}
+
+/// Runs `haagent ARGUMENTS --socket SOCKET`.
+pub fn command_on(socket: &Path, arguments: &[&str]) -> Said {
+    let mut command = program(env!("CARGO_BIN_EXE_haagent"));
+    Said::by(command.args(arguments).arg("--socket").arg(socket))
 }
 
 impl Said {
