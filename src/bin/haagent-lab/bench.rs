@@ -84,7 +84,7 @@ impl Options {
             self.faults(interval, 1, &plain).await?;
             self.faults(interval, DEFAULT_FALL, &[Fault::Container { fall: DEFAULT_FALL }]).await?;
         }
-        let scene = Scene { interval: INTERVALS[0], fall: DEFAULT_FALL, assign: ASSIGN };
+        let scene = Scene { interval: INTERVALS[0], fall: DEFAULT_FALL, assign: ASSIGN, probe: false };
         let mut stage = Stage::set(scene).await?;
         stage.settled(0).await?;
         say(&format!(
@@ -103,7 +103,7 @@ impl Options {
     }
 
     async fn faults(&self, interval: Duration, fall: u8, faults: &[Fault]) -> Result<(), BenchError> {
-        let mut stage = Stage::set(Scene { interval, fall, assign: ASSIGN }).await?;
+        let mut stage = Stage::set(Scene { interval, fall, assign: ASSIGN, probe: false }).await?;
         let mut master = 0;
         stage.settled(master).await?;
         for fault in faults {
@@ -154,7 +154,7 @@ async fn recover(stage: &mut Stage, at: usize, fault: Fault) -> Result<(), Bench
         Fault::Silence => stage.hosts[at].thaw()?,
         Fault::Kill | Fault::Stop => {
             stage.hosts[at].agent_ended().await?;
-            stage.start_agent(at)?;
+            stage.hosts[at].start_agent()?;
         }
         Fault::Container { .. } => stage.hosts[at].container_starts(CONTAINER).await?,
     }

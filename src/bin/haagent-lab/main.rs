@@ -35,7 +35,7 @@ enum Command {
     Cloud(cloud::Options),
     /// A fake Docker engine on a unix socket
     Docker(engine::Options),
-    /// Two agents, ten containers each, one reserved IP: a container dies, and the address moves
+    /// Two agents, ten containers each, one reserved IP, a client: three events, and what came of them
     Demo(demo::Options),
     /// How long a failover takes, and what an idle agent costs: figures, no judgement
     Bench(bench::Options),
@@ -72,16 +72,19 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
                 announce(&running.ready)?;
                 until_stopped(running.serve(), options.until_stdin_closes).await
             }
-            Command::Demo(options) => unless_stopped(options.play()).await,
+            Command::Demo(options) => match unless_stopped(options.play()).await? {
+                Some(kept) => until_stopped(kept.stay(), false).await,
+                None => Ok(()),
+            },
             Command::Bench(options) => unless_stopped(options.measure()).await,
         }
     })
 }
 
 /// Something with an end. When it is dropped before, the processes that it started end too.
-async fn unless_stopped<E: Error + 'static>(
-    playing: impl Future<Output = Result<(), E>>,
-) -> Result<(), Box<dyn Error>> {
+async fn unless_stopped<T, E: Error + 'static>(
+    playing: impl Future<Output = Result<T, E>>,
+) -> Result<T, Box<dyn Error>> {
     tokio::select! {
         played = playing => Ok(played?),
         stopped = stop::wait(false) => {
