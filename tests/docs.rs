@@ -1,5 +1,10 @@
-//! The documentation of the configuration, compared with the program: every key, its default, and
-//! that the examples can be used. It proves that it would notice.
+//! The documentation, compared with the program. Here: every key of the configuration, its default,
+//! and that the examples can be used. Each comparison proves that it would notice.
+
+#[path = "docs/mistakes.rs"]
+mod mistakes;
+#[path = "docs/protocol.rs"]
+mod protocol;
 
 use std::collections::{BTreeMap, BTreeSet};
 

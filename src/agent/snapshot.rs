@@ -91,6 +91,8 @@ fn status(identity: &Identity, groups: Vec<Group>, scheduling: String, dropped: 
         at: stamp(),
         node: identity.name.clone(),
         node_id: identity.name.id().to_string(),
+        address: identity.address,
+        interval_ms: millis(identity.interval),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         started: identity.started,
         uptime_ms: millis(clock::now() - identity.began),

@@ -26,6 +26,7 @@ pub mod run;
 mod status;
 mod talk;
 mod wait;
+mod why;
 
 /// Exit codes, as the contract has them.
 mod exit {
@@ -58,6 +59,7 @@ enum Command {
     Run(run::Arguments),
     Status(status::Arguments),
     History(history::Arguments),
+    Why(why::Arguments),
     Wait(wait::Arguments),
     Drain(drain::Arguments),
     Resume(resume::Arguments),
@@ -222,8 +224,9 @@ fn parse(arguments: impl IntoIterator<Item = OsString>, terminal: &mut Terminal<
 fn dispatch(command: Command, terminal: &mut Terminal<'_>) -> u8 {
     match command {
         Command::Run(arguments) => run::run(arguments),
-        Command::Status(arguments) => status::run(arguments, terminal),
+        Command::Status(arguments) => status::run(&arguments, terminal),
         Command::History(arguments) => history::run(arguments, terminal),
+        Command::Why(arguments) => why::run(&arguments, terminal),
         Command::Wait(arguments) => wait::run(&arguments, terminal),
         Command::Drain(arguments) => drain::run(arguments, terminal),
         Command::Resume(arguments) => resume::run(arguments, terminal),

@@ -21,21 +21,26 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-pub(super) fn run(arguments: Arguments, terminal: &mut Terminal<'_>) -> u8 {
-    let status = match arguments.agent.ask(Request::Status {}, terminal) {
-        Ok(Response::Status { status }) => *status,
-        Ok(other) => return unanswered(other, terminal),
+pub(super) fn run(arguments: &Arguments, terminal: &mut Terminal<'_>) -> u8 {
+    let chosen = match snapshot(&arguments.agent, &arguments.group, terminal) {
+        Ok(status) => status,
         Err(code) => return code,
-    };
-    let chosen = match &arguments.group.group {
-        None => status,
-        Some(name) => match only(status, name, terminal) {
-            Ok(status) => status,
-            Err(code) => return code,
-        },
     };
     let text = if arguments.json { json(&chosen) } else { render::status(&chosen, terminal.style) };
     terminal.finish(&text, chosen.severity().exit_code())
+}
+
+/// The agent's snapshot, with no other group than the one that was asked for. Where there is none,
+/// says why; the exit code then.
+pub(super) fn snapshot(agent: &AgentOption, group: &GroupOption, terminal: &mut Terminal<'_>) -> Result<Status, u8> {
+    let status = match agent.ask(Request::Status {}, terminal)? {
+        Response::Status { status } => *status,
+        other => return Err(unanswered(other, terminal)),
+    };
+    match &group.group {
+        None => Ok(status),
+        Some(name) => only(status, name, terminal),
+    }
 }
 
 fn only(status: Status, name: &GroupName, terminal: &mut Terminal<'_>) -> Result<Status, u8> {

@@ -117,6 +117,7 @@ fn help_is_data_and_names_the_exit_codes() {
         "run",
         "status",
         "history",
+        "why",
         "wait",
         "drain",
         "resume",
@@ -148,6 +149,8 @@ fn without_an_agent_everything_exits_with_3_and_shows_nothing() {
         &["status"][..],
         &["status", "--json"],
         &["history"],
+        &["why"],
+        &["why", "--json"],
         &["wait", "--for", "held", "--timeout", "100ms"],
         &["resume"],
         &["drain"],
@@ -193,6 +196,23 @@ fn a_group_that_is_not_there_is_not_healthy() {
     let (ran, _) = against(healthy, &["status", "--group", "db"], None);
     assert_eq!((ran.code, ran.out.as_str()), (3, ""));
     assert_eq!(ran.complaints, "haagent: there is no group db; name one of: web\n");
+}
+
+#[test]
+fn why_answers_with_0_however_bad_the_answer_is() {
+    let foreign = |_: &Request| {
+        let mut facts = samples::master_facts();
+        facts.claims[0].holder = Some(ClaimHolder::Nobody);
+        Response::Status { status: Box::new(samples::status("web-1", facts)) }
+    };
+    let (ran, asked) = against(foreign, &["why"], None);
+    assert_eq!((ran.code, asked), (0, vec![Request::Status {}]));
+    assert!(ran.out.starts_with("web-1 is master in group web\n"), "{}", ran.out);
+
+    let (ran, _) = against(healthy, &["why", "--json", "--group", "web"], None);
+    let answers: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((ran.code, &answers["groups"][0]["failover"]["turns"][0]["node"]), (0, &"web-2".into()));
+    assert_eq!(against(healthy, &["why", "--group", "db"], None).0.code, 3);
 }
 
 #[test]

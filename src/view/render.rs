@@ -1,6 +1,8 @@
 //! The snapshot for people: 80 columns, the answers in the order in which an
 //! operator asks, ages with units, and a word beside each colour.
 
+mod why;
+
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -11,6 +13,7 @@ use super::status::{
 use super::words::{self, age, exact};
 use crate::proto::claim::event::ClaimState;
 use crate::proto::ids::NodeName;
+pub use why::why;
 
 const WIDTH: usize = 80;
 /// Where what follows a label begins.
@@ -135,14 +138,14 @@ fn address(page: &mut Page, status: &Status, group: &Group, style: Style) {
         page.item("address", &format!("{served}: this group has no claim"));
     }
     for claim in &group.facts.claims {
-        page.item("address", &format!("{served}: {}", claim_words(status, claim)));
+        page.item("address", &format!("{served}: {}", claim_words(&status.node, claim)));
     }
 }
 
-fn claim_words(status: &Status, claim: &Claim) -> String {
+fn claim_words(this: &NodeName, claim: &Claim) -> String {
     let address = claim.address.as_deref().map_or_else(|| "an address not yet discovered".to_owned(), clean);
     let holder = match &claim.holder {
-        Some(ClaimHolder::Node(name)) if *name == status.node => format!("is on {name} (this node)"),
+        Some(ClaimHolder::Node(name)) if name == this => format!("is on {name} (this node)"),
         Some(ClaimHolder::Node(name)) => format!("is on {name}"),
         Some(ClaimHolder::Droplet(id)) => format!("is on droplet {id}, no member"),
         Some(ClaimHolder::Nobody) => "is assigned to nobody".to_owned(),
@@ -330,12 +333,12 @@ fn last_move(at: Stamp, last: &Move) -> String {
         way(last),
         age(at.since(last.at)),
         took.unwrap_or_else(|| ", not verified yet".to_owned()),
-        clean(why(last))
+        clean(sentence(last))
     )
 }
 
 /// The sentence that the evidence begins with; what it rests on is for `haagent history`.
-fn why(last: &Move) -> &str {
+fn sentence(last: &Move) -> &str {
     let sentence = last.evidence.as_deref().and_then(|evidence| evidence.split(';').next());
     sentence.filter(|sentence| !sentence.is_empty()).unwrap_or(&last.reason)
 }
@@ -391,13 +394,23 @@ impl Page {
         self.text.push('\n');
     }
 
+    /// Text that begins at the left and is wrapped like an item.
+    pub(super) fn prose(&mut self, words: &str) {
+        self.wrap(String::new(), words, 2);
+    }
+
     pub(super) fn item(&mut self, label: &str, words: &str) {
         self.item_at(label, words, 0);
     }
 
     /// As `item`; wrapped lines are indented by `hanging` columns more.
     pub(super) fn item_at(&mut self, label: &str, words: &str, hanging: usize) {
-        let mut line = format!("  {label:width$}", width = INDENT - 2);
+        self.wrap(format!("  {label:width$}", width = INDENT - 2), words, INDENT + hanging);
+    }
+
+    /// `words` behind `start`; wrapped lines are indented by `indent` columns.
+    fn wrap(&mut self, start: String, words: &str, indent: usize) {
+        let mut line = start;
         let mut empty = true;
         // Runs of spaces are columns and are kept, unless the line breaks there.
         let mut gap = 0;
@@ -408,7 +421,7 @@ impl Page {
             }
             if !empty && columns(&line) + 1 + gap + columns(word) > WIDTH {
                 self.line(&line);
-                line = " ".repeat(INDENT + hanging);
+                line = " ".repeat(indent);
                 empty = true;
             }
             if !empty {

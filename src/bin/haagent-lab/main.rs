@@ -3,12 +3,14 @@
 #![allow(clippy::print_stderr, reason = "a command-line tool: this is how it speaks")]
 
 mod bench;
+mod client;
 mod clock;
 mod cloud;
 mod demo;
 mod engine;
 mod http;
 mod log;
+mod network;
 mod stage;
 mod stop;
 #[cfg(test)]
@@ -35,6 +37,8 @@ enum Command {
     Cloud(cloud::Options),
     /// A fake Docker engine on a unix socket
     Docker(engine::Options),
+    /// A private network between agents on loopback, without root: cut it, lose and delay datagrams
+    Network(network::Options),
     /// Two agents, ten containers each, one reserved IP, a client: three events, and what came of them
     Demo(demo::Options),
     /// How long a failover takes, and what an idle agent costs: figures, no judgement
@@ -68,6 +72,11 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
                 until_stopped(running.serve(), options.until_stdin_closes).await
             }
             Command::Docker(options) => {
+                let running = options.start()?;
+                announce(&running.ready)?;
+                until_stopped(running.serve(), options.until_stdin_closes).await
+            }
+            Command::Network(options) => {
                 let running = options.start()?;
                 announce(&running.ready)?;
                 until_stopped(running.serve(), options.until_stdin_closes).await

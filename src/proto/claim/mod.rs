@@ -133,6 +133,8 @@ impl Reconciler {
         match input {
             Input::Intent(intent) => self.take_intent(now, intent),
             Input::Done { ticket, outcome } => self.take_outcome(now, ticket, outcome),
+            Input::Params(params) => self.retune(now, params),
+            Input::Credentials => self.forget_credentials(now),
             Input::Timer => {}
         }
         self.expire(now);
@@ -164,6 +166,27 @@ impl Reconciler {
             heartbeat_interval: self.params.heartbeat_interval,
             verify_interval: self.params.verify_interval,
         }
+    }
+
+    // -- Settings
+
+    /// Takes other settings. What is under way goes on, what was verified stays verified.
+    fn retune(&mut self, now: Time, params: Params) {
+        if params.readiness_interval < self.params.readiness_interval {
+            // The election judges a proof's age by the new interval from now on.
+            self.proof_due = self.proof_due.min(now);
+        }
+        self.budget.allow(params.calls_per_minute);
+        let seed = self.params.seed;
+        self.params = Params { seed, ..params };
+    }
+
+    /// What the old token was refused, the new one may be granted; whether it works is shown by a proof.
+    fn forget_credentials(&mut self, now: Time) {
+        self.reads.forget_failures();
+        self.writing.forget_failures();
+        self.look_at_once();
+        self.proof_due = self.proof_due.min(now);
     }
 
     // -- Intents

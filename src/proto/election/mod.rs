@@ -15,7 +15,7 @@ mod evidence;
 mod listening;
 mod mastership;
 mod peer;
-mod rank;
+pub mod rank;
 mod rules;
 mod state;
 mod truth;
@@ -47,6 +47,7 @@ struct HoldDown {
 /// The part of the own report whose change peers must know at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Urgent {
+    settings: u32,
     state: NodeState,
     candidate: bool,
     priority: Priority,
@@ -107,6 +108,7 @@ impl Election {
         let kept = memory.unwrap_or_default();
         let state = State::Init(Init { began: now });
         let told = Urgent {
+            settings: params.settings,
             state: NodeState::Init,
             candidate: false,
             priority,
@@ -182,6 +184,7 @@ impl Election {
                     self.outputs.push_back(Output::Answer { command, result: Err(Refusal::Busy) });
                 }
             }
+            Input::Params(params) => self.retune(params),
             Input::Late => self.late_at = Some(now),
             Input::Gap { length } => self.gap(now, length),
             Input::BrainStale => self.leave(now, Reason::BrainStale),
@@ -271,6 +274,13 @@ impl Election {
         }
     }
 
+    /// Takes what may change in a running election; who takes part, and how fast it beats, may not.
+    /// Nothing is decided by that: the rules go on by the new numbers.
+    fn retune(&mut self, params: Params) {
+        let Params { group, own, interval, host_up, .. } = self.params;
+        self.params = Params { group, own, interval, host_up, ..params };
+    }
+
     // --- evaluation -------------------------------------------------------------------------
 
     fn evaluate(&mut self, now: Time) {
@@ -348,6 +358,7 @@ impl Election {
 
     fn urgent(&self, now: Time) -> Urgent {
         Urgent {
+            settings: self.params.settings,
             state: self.state.kind(),
             candidate: self.is_candidate(),
             priority: self.candidacy.priority,

@@ -2,6 +2,7 @@
 
 mod hearing;
 mod mastership;
+mod reload;
 mod taking_over;
 
 use super::event::Heard;

@@ -11,7 +11,7 @@ fn page(this: &str, facts: GroupFacts) -> String {
     text
 }
 
-fn drained() -> GroupFacts {
+pub(super) fn drained() -> GroupFacts {
     let mut facts = samples::master_facts();
     facts.acts.push(samples::drain("web-2"));
     facts.peers[0].state = Some(State::Fault);
@@ -21,7 +21,7 @@ fn drained() -> GroupFacts {
     facts
 }
 
-fn foreign() -> GroupFacts {
+pub(super) fn foreign() -> GroupFacts {
     let mut facts = samples::master_facts();
     facts.state = State::Backup;
     facts.reason = "foreign".to_owned();
@@ -34,7 +34,7 @@ fn foreign() -> GroupFacts {
     facts
 }
 
-fn deposed() -> GroupFacts {
+pub(super) fn deposed() -> GroupFacts {
     let mut facts = foreign();
     facts.deposed = true;
     facts.reason = "deposed".to_owned();
@@ -45,7 +45,7 @@ fn deposed() -> GroupFacts {
     facts
 }
 
-fn wrong_key() -> GroupFacts {
+pub(super) fn wrong_key() -> GroupFacts {
     let mut facts = samples::master_facts();
     facts.last_move = None;
     let peer = &mut facts.peers[0];
@@ -59,7 +59,7 @@ fn wrong_key() -> GroupFacts {
     facts
 }
 
-fn no_docker() -> GroupFacts {
+pub(super) fn no_docker() -> GroupFacts {
     let mut facts = samples::backup_facts();
     facts.last_move = None;
     facts.state = State::Fault;
@@ -79,7 +79,7 @@ fn no_docker() -> GroupFacts {
 }
 
 /// A page that looks different on purpose is copied from the failure.
-fn looks_like(page: &str, expected: &str) {
+pub(super) fn looks_like(page: &str, expected: &str) {
     assert!(page == expected, "the page is now:\n{page}");
 }
 

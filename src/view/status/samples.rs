@@ -153,6 +153,8 @@ pub(crate) fn status(this: &str, facts: GroupFacts) -> Status {
     Status {
         at: NOW,
         node_id: this.id().to_string(),
+        address: Ipv4Addr::new(10, 114, 0, if this.as_str() == "web-1" { 4 } else { 5 }),
+        interval_ms: 500,
         version: "0.1.0".to_owned(),
         started: ago(270_000),
         uptime_ms: 270_000_000,

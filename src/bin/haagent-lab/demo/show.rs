@@ -12,8 +12,6 @@ use crate::stage::{CONTAINERS, RESERVED_IP, Stage};
 pub(super) const FIRST: usize = 0;
 /// Web-2, its standby.
 pub(super) const SECOND: usize = 1;
-/// Their names.
-pub(super) const NAMES: [&str; 2] = ["web-1", "web-2"];
 /// The longest wait for the client's first answer once the address has moved.
 const CLIENT_PATIENCE: Duration = Duration::from_secs(5);
 

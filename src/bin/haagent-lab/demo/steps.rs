@@ -8,7 +8,7 @@ use super::DemoError;
 use super::paint::Tone;
 use super::show::{Event, Show};
 use super::timeline::{self, Step};
-use crate::stage::StageError;
+use crate::stage::{NAMES, StageError};
 
 /// What happened, who says so, and when: milliseconds since the event began.
 pub(super) type Mark = (&'static str, &'static str, i64);
@@ -31,7 +31,7 @@ const PHASES: [(&str, &str); 7] = [
 /// # Errors
 /// There is none, or somebody cannot be asked.
 pub(super) async fn of_move(show: &Show, event: &Event, host: usize) -> Result<Vec<Mark>, DemoError> {
-    let name = super::show::NAMES[host];
+    let name = NAMES[host];
     let history = show.stage.history(host).await?;
     let newest = history.iter().rev().find(|entry| entry["entry"] == "move" && entry["to"] == name);
     let decided = newest.and_then(|entry| Some((entry, time_of(&entry["at"])?)));

@@ -6,7 +6,7 @@ use hyper::StatusCode;
 use serde_json::Value;
 
 use super::CONTAINERS;
-use super::client;
+use crate::client;
 use crate::http::{self, Asked, Handler, Reply};
 
 /// What stands behind the host's name on the page.

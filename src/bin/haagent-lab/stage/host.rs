@@ -9,7 +9,8 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use super::process::{Process, ProcessError};
-use super::{CONTAINER_NAME, CONTAINERS, RESERVED_IP, Scene, StageError, client, files};
+use super::{CONTAINER_NAME, CONTAINERS, RESERVED_IP, Scene, StageError, files};
+use crate::client;
 
 /// A host of the stage.
 #[derive(Debug)]

@@ -1,18 +1,17 @@
-//! A stage for the demo and the figures: a fake cloud, and two hosts with an engine, a small web
-//! app and an agent each. Agents, engines and the cloud are processes of the built programs, on
-//! loopback addresses; all of them end with the stage.
+//! A stage for the demo and the figures: a fake cloud, a private network, and two hosts with an
+//! engine, a small web app and an agent each. All but the apps are processes of the built programs,
+//! on loopback addresses; all of them end with the stage.
 //!
 //! * [`host`]: a host, and the ways to hurt it. [`app`]: its service. [`files`]: the folder.
 //! * [`process`]: programs that cannot outlive the stage.
 
 mod app;
-mod client;
 mod files;
 mod host;
 mod process;
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -21,15 +20,17 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use self::app::App;
-pub(crate) use self::client::CallError;
 use self::files::Folder;
 pub(crate) use self::host::Host;
 use self::process::Process;
 pub(crate) use self::process::ProcessError;
+use crate::client::{self, CallError};
 use crate::http::{self, Bound};
 
 /// The address that is moved. A documentation address (RFC 5737): nobody has it.
 pub(crate) const RESERVED_IP: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
+/// The hosts.
+pub(crate) const NAMES: [&str; 2] = ["web-1", "web-2"];
 /// The containers of each host, and what their names begin with.
 pub(crate) const CONTAINERS: u32 = 10;
 const CONTAINER_NAME: &str = "app";
@@ -83,7 +84,10 @@ pub(crate) struct Stage {
     cloud: SocketAddr,
     /// Where clients reach the reserved IP.
     pub(crate) front: SocketAddr,
+    /// Where the private network between the agents is steered.
+    network: SocketAddr,
     haagent: PathBuf,
+    _network: Process,
     _cloud: Process,
     _apps: JoinSet<()>,
     folder: Folder,
@@ -98,13 +102,18 @@ impl Stage {
         let (haagent, lab) = (agent_program()?, lab_program()?);
         let folder = Folder::new()?;
         let addresses = [Ipv4Addr::new(127, 0, 1, 1), Ipv4Addr::new(127, 0, 1, 2)];
-        let port = free_port(&addresses).map_err(StageError::Listen)?;
+        let nodes = [format!("{}={}", NAMES[0], addresses[0]), format!("{}={}", NAMES[1], addresses[1])];
+        let arguments = ["network", "--node", &nodes[0], "--node", &nodes[1]];
+        let log = folder.0.join("network.log");
+        let (network, wires) = Process::server("the private network", &lab, &arguments, &log).await?;
 
         let mut apps = JoinSet::new();
         let mut hosts = Vec::new();
         let mut droplets = Vec::new();
-        for ((droplet, number), address) in (FIRST_DROPLET..).zip(1..).zip(addresses) {
-            let name = format!("web-{number}");
+        for ((droplet, name), address) in (FIRST_DROPLET..).zip(NAMES).zip(addresses) {
+            let name = name.to_owned();
+            let port = wires["nodes"][&name].as_str().and_then(|node| node.parse::<SocketAddr>().ok());
+            let port = port.ok_or_else(|| StageError::Odd(wires.to_string()))?.port();
             let home = folder.0.join(&name);
             files::make_folder(&home)?;
             let service = Bound::new(SocketAddr::from((address, 0))).map_err(StageError::Listen)?;
@@ -134,9 +143,7 @@ impl Stage {
         let any = "127.0.0.1:0";
         let arguments = ["cloud", "--world-json", &world, "--api", any, "--control", any];
         let (cloud, ready) = Process::server("the fake cloud", &lab, &arguments, &folder.0.join("cloud.log")).await?;
-        let control = ready["control"].as_str().and_then(|url| url.trim_start_matches("http://").parse().ok());
-        let front = ready["reserved_ips"][RESERVED_IP.to_string()].as_str().and_then(|address| address.parse().ok());
-        let (Some(control), Some(front)) = (control, front) else { return Err(StageError::Odd(ready.to_string())) };
+        let front = address_of(&ready["reserved_ips"][RESERVED_IP.to_string()])?;
 
         let key = folder.0.join("heartbeat.key");
         succeeded(&haagent, &["keygen", &key.display().to_string()]).await?;
@@ -144,7 +151,17 @@ impl Stage {
             host.configure(scene, &addresses, &ready, front, &key)?;
             host.start_agent()?;
         }
-        Ok(Self { hosts, cloud: control, front, haagent, _cloud: cloud, _apps: apps, folder })
+        Ok(Self {
+            hosts,
+            cloud: address_of(&ready["control"])?,
+            front,
+            network: address_of(&wires["control"])?,
+            haagent,
+            _network: network,
+            _cloud: cloud,
+            _apps: apps,
+            folder,
+        })
     }
 
     /// Waits until this host is master and holder, both agents say that all is well, the cloud agrees,
@@ -274,9 +291,17 @@ impl Stage {
     }
 
     async fn ask_cloud(&self, method: &str, path: &str, body: &str) -> Result<Value, StageError> {
-        let failed = |source| StageError::Call { whom: "the fake cloud".to_owned(), source };
-        let answer = client::over_tcp(self.cloud, method, path, body).await.map_err(failed)?;
-        client::json(&answer).map_err(failed)
+        ask("the fake cloud", self.cloud, method, path, body).await
+    }
+
+    /// Cuts the private network between the agents, both ways.
+    pub(crate) async fn cut_link(&self) -> Result<(), StageError> {
+        ask("the private network", self.network, "POST", "/faults", r#"{"cut":true}"#).await.map(drop)
+    }
+
+    /// All is well again on the private network.
+    pub(crate) async fn heal_link(&self) -> Result<(), StageError> {
+        ask("the private network", self.network, "DELETE", "/faults", "").await.map(drop)
     }
 
     /// The droplet that holds the address, in truth.
@@ -315,6 +340,18 @@ pub(crate) async fn ask_front(front: SocketAddr) -> Result<String, CallError> {
     Ok(app::host_of(&String::from_utf8_lossy(&answer)).to_owned())
 }
 
+async fn ask(whom: &str, server: SocketAddr, method: &str, path: &str, body: &str) -> Result<Value, StageError> {
+    let failed = |source| StageError::Call { whom: whom.to_owned(), source };
+    let answer = client::over_tcp(server, method, path, body).await.map_err(failed)?;
+    client::json(&answer).map_err(failed)
+}
+
+/// An address of a ready line.
+fn address_of(value: &Value) -> Result<SocketAddr, StageError> {
+    let address = value.as_str().and_then(|url| url.trim_start_matches("http://").parse().ok());
+    address.ok_or_else(|| StageError::Odd(value.to_string()))
+}
+
 fn lab_program() -> Result<PathBuf, StageError> {
     let failed = |source| StageError::File { what: "find", path: PathBuf::from("haagent-lab"), source };
     std::env::current_exe().map_err(failed)
@@ -333,19 +370,4 @@ async fn succeeded(program: &Path, arguments: &[&str]) -> Result<(), StageError>
     }
     let command = format!("{} {}", program.display(), arguments.join(" "));
     Err(StageError::Command { command, text: String::from_utf8_lossy(&output.stderr).into_owned() })
-}
-
-/// A UDP port that is free on all of the addresses.
-fn free_port(addresses: &[Ipv4Addr]) -> io::Result<u16> {
-    let mut result = Err(io::ErrorKind::AddrInUse.into());
-    for _ in 0..20 {
-        let first = UdpSocket::bind((addresses[0], 0))?;
-        let port = first.local_addr()?.port();
-        result =
-            addresses[1..].iter().try_for_each(|address| UdpSocket::bind((*address, port)).map(drop)).map(|()| port);
-        if result.is_ok() {
-            break;
-        }
-    }
-    result
 }

@@ -20,6 +20,18 @@ enum Event {
     Lags(u64, u64),
     Assign(u64, bool),
     Stray(u64),
+    Retune(Params),
+    Credentials,
+}
+
+fn retuned() -> impl Strategy<Value = Params> {
+    (100_u64..60_000, 10_u64..86_400, 1_u64..3_600, 6_u32..90).prop_map(|(verify, readiness, timeout, calls)| Params {
+        verify_interval: Duration::from_millis(verify),
+        readiness_interval: secs(readiness),
+        claim_timeout: secs(timeout),
+        calls_per_minute: calls,
+        ..params()
+    })
 }
 
 fn holder() -> impl Strategy<Value = Holder> {
@@ -66,6 +78,8 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (0_u64..6_000, 0_u64..20_000).prop_map(|(api, local)| Event::Lags(api, local)),
         1 => (100_u64..40_000, any::<bool>()).prop_map(|(takes, well)| Event::Assign(takes, well)),
         1 => (0_u64..50).prop_map(Event::Stray),
+        2 => retuned().prop_map(Event::Retune),
+        1 => Just(Event::Credentials),
     ]
 }
 
@@ -77,6 +91,22 @@ fn play(w: &mut World, held: &mut bool, event: Event) {
         }
         Event::HoldAgain(base) if *held => w.hold_again(&base),
         Event::HoldAgain(_) => {}
+        Event::Retune(params) => {
+            let (state, assigns) = (w.state(), w.assigns.len());
+            w.retune(params);
+            let allowed = match state {
+                // The time that it may take can be over by the new number.
+                ClaimState::Claiming => vec![ClaimState::Claiming, ClaimState::Failing],
+                other => vec![other],
+            };
+            assert!(allowed.contains(&w.state()), "settings alone made {:?} of {state:?}", w.state());
+            assert_eq!(w.assigns.len(), assigns, "settings alone assign nothing");
+        }
+        Event::Credentials => {
+            let (state, assigns) = (w.state(), w.assigns.len());
+            w.feed(Input::Credentials);
+            assert_eq!((w.state(), w.assigns.len()), (state, assigns), "a token alone decides nothing");
+        }
         Event::Let(intent) => {
             w.intend(intent);
             *held = false;
@@ -117,6 +147,7 @@ proptest! {
         // All heals: faults end, a takeover with the holder in its base. Slow
         // retries and the longest stuck action are over within this time.
         (w.api_lag, w.local_lag, w.assign_ends_well) = (Duration::ZERO, Duration::ZERO, true);
+        w.retune(Params { calls_per_minute, ..params() });
         w.run(secs(120));
         if let Holder::Foreign(_) = w.truth() {
             w.move_to(Holder::Nobody);

@@ -130,6 +130,12 @@ impl World {
         self.intend(Intent::Hold(Hold { base: base_of(base), ..hold }));
     }
 
+    /// A reload.
+    pub(super) fn retune(&mut self, params: Params) {
+        self.params = params.clone();
+        self.feed(Input::Params(params));
+    }
+
     /// Somebody moves the address, at once.
     pub(super) fn move_to(&mut self, holder: Holder) {
         self.holders.push((self.now, holder));
@@ -210,7 +216,7 @@ impl World {
     pub(super) fn feed(&mut self, input: Input) {
         self.just_seen = match &input {
             Input::Done { outcome: Outcome::Api { holder, locked }, .. } => Some((*holder, *locked)),
-            Input::Done { .. } | Input::Intent(_) | Input::Timer => None,
+            Input::Done { .. } | Input::Intent(_) | Input::Params(_) | Input::Credentials | Input::Timer => None,
         };
         self.reconciler.handle(self.now, input);
         self.drain();
