@@ -295,14 +295,15 @@ fn candidacy(base: Priority, checks: &[Watched]) -> Candidacy {
         whole.weight = whole.weight.saturating_add(says.weight);
         whole.fault = whole.fault.or(says.fault);
     }
-    Candidacy { healthy: whole.fault.is_none(), priority: base.weighted(whole.weight), because: whole.fault }
+    let (because, since) = whole.fault.unzip();
+    Candidacy { healthy: because.is_none(), priority: base.weighted(whole.weight), because, since }
 }
 
 /// What one check says of the node.
 #[derive(Clone, Debug, Default)]
 struct Says {
-    /// Why the node is no candidate, if this is why.
-    fault: Option<Arc<str>>,
+    /// Why the node is no candidate, if this is why, and since when.
+    fault: Option<(Arc<str>, Time)>,
     /// What is added to the priority.
     weight: i32,
 }
@@ -329,6 +330,8 @@ struct Watched {
 struct Row {
     ok: bool,
     length: u32,
+    /// When its first result was begun.
+    began: Time,
     /// When the last result that made the row longer was begun.
     grown: Time,
 }
@@ -374,7 +377,7 @@ impl Watched {
         let row = match self.row {
             Some(row) if row.ok == ok && at.since(row.grown) < self.pace.interval => row,
             Some(row) if row.ok == ok => Row { length: row.length.saturating_add(1), grown: at, ..row },
-            Some(_) | None => Row { ok, length: 1, grown: at },
+            Some(_) | None => Row { ok, length: 1, began: at, grown: at },
         };
         self.row = Some(row);
         row.length
@@ -414,7 +417,18 @@ impl Watched {
             (None, Some(weight)) => {
                 Says { fault: None, weight: if self.condition.is_ok() == (weight > 0) { weight } else { 0 } }
             }
-            (None, None) => Says { fault: (!self.condition.is_ok()).then(|| Arc::from(self.complaint())), weight: 0 },
+            (None, None) => Says {
+                fault: (!self.condition.is_ok()).then(|| (Arc::from(self.complaint()), self.bad_since())),
+                weight: 0,
+            },
+        }
+    }
+
+    /// When the results in a row that made it bad began.
+    fn bad_since(&self) -> Time {
+        match (self.condition, self.row) {
+            (Condition::Down, Some(Row { ok: false, began, .. })) => began.min(self.since),
+            _ => self.since,
         }
     }
 

@@ -387,6 +387,7 @@ mod tests {
                 settled: true,
             }),
             rank: Some(Rank(0)),
+            offered_for: None,
         };
         assert_eq!(
             evidence(&why, &facts, at, |_| "web-1".to_owned()),

@@ -89,7 +89,7 @@ fn examples() -> [Example; 4] {
         verified_ago: Some(ms(640)),
         base: [WEB_1].into_iter().collect(),
         readiness: Readiness { ready: true, proof_age: Some(ms(21_000)) },
-        offer: Some(Offer { to: WEB_2, cause: HandOver::Drain }),
+        offer: Some(Offer { to: WEB_2, cause: HandOver::Drain, began_ago: ms(2) }),
         ..backup()
     };
     [
@@ -298,6 +298,7 @@ fn group_fields(report: &GroupReport) -> Fields {
     if let Some(offer) = report.offer {
         fields.address("offer to", offer.to);
         fields.code("offer cause", cause_code(offer.cause), &offer.cause);
+        fields.millis("cause ago", offer.began_ago);
     }
     fields
 }

@@ -202,6 +202,7 @@ impl Host {
             healthy: self.healthy,
             priority: agent::priority(self.priority),
             because: (!self.healthy).then(|| Arc::from("docker")),
+            since: None,
         }
     }
 

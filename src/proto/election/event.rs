@@ -68,6 +68,8 @@ pub struct Candidacy {
     pub priority: Priority,
     /// The first check that makes it unhealthy, for people.
     pub because: Option<Arc<str>>,
+    /// When that check began to fail: the first of the bad results in a row.
+    pub since: Option<Time>,
 }
 
 /// An operator's or the system's word.
@@ -168,6 +170,8 @@ pub struct Evidence {
     pub look: Option<Look>,
     /// This node's rank among the candidates heard.
     pub rank: Option<Rank>,
+    /// The mastership is offered to this node: since when there is the cause, by the master's word.
+    pub offered_for: Option<Time>,
 }
 
 /// One change of a node's state in a group.

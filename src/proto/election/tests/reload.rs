@@ -68,7 +68,7 @@ fn tell(bench: &mut Bench, story: Story) {
         Story::Holds(peer) => hears(peer, holding()),
         Story::Health(healthy, priority) => {
             let priority = Priority::new(i64::from(priority)).unwrap();
-            Input::Candidacy(Candidacy { healthy, priority, because: None })
+            Input::Candidacy(Candidacy { healthy, priority, because: None, since: None })
         }
         Story::Claim(state, look, sent) => Input::Claim(ClaimReport {
             state,
@@ -143,7 +143,12 @@ fn other_settings_are_advertised_at_once_and_the_rest_of_who_it_is_stays() {
 #[test]
 fn preempt_that_is_switched_on_waits_its_delay_and_off_ends_the_wish() {
     let mut bench = Bench::new();
-    bench.input(Input::Candidacy(Candidacy { healthy: true, priority: Priority::new(150).unwrap(), because: None }));
+    bench.input(Input::Candidacy(Candidacy {
+        healthy: true,
+        priority: Priority::new(150).unwrap(),
+        because: None,
+        since: None,
+    }));
     let hear = |bench: &mut Bench, millis: u64| {
         for _ in 0..millis / 500 {
             bench.now = bench.now + INTERVAL;
