@@ -4,9 +4,9 @@
 pub mod cloud;
 pub mod dataplane;
 mod engine;
-mod http;
+pub mod http;
 pub mod node;
-mod process;
+pub mod process;
 pub mod wait;
 
 use std::net::{Ipv4Addr, UdpSocket};

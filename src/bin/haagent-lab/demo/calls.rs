@@ -47,6 +47,11 @@ impl Call {
         })
     }
 
+    /// It changes nothing.
+    pub(super) fn reads(&self) -> bool {
+        self.method == "GET"
+    }
+
     /// The answer to an assign, as a step of the event: when, and what.
     pub(super) fn assign(&self) -> Option<(&'static str, i64)> {
         let what = match (self.method.as_str(), self.status) {

@@ -21,8 +21,8 @@ pub(super) async fn play(show: &mut Show) -> Result<(), DemoError> {
     let reached = show.client_reaches(&event, SECOND).await?;
 
     let noticed = check_failed(&show.stage.group(FIRST).await?)?;
-    let mut marks = vec![("web-1", "check failed", Show::since(&event, noticed))];
-    marks.extend(steps::of_move(show, &event, SECOND).await?);
+    let offered = ("web-1", "check failed", Show::since(&event, noticed));
+    let marks = steps::of_move(show, &event, SECOND, Some(offered)).await?;
     steps::draw(show, &event, marks, reached)?;
     show.say_requests(&event)?;
 

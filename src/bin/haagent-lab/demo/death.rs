@@ -36,7 +36,7 @@ pub(super) async fn play(show: &mut Show) -> Result<(), DemoError> {
     show.stage.held(FIRST).await?;
     let reached = show.client_reaches(&event, FIRST).await?;
     let asked = calls::of(show, &event, FIRST).await?;
-    let mut marks = steps::of_move(show, &event, FIRST).await?;
+    let mut marks = steps::of_move(show, &event, FIRST, None).await?;
     // Two logs, each in whole milliseconds: an answer must not seem to come before its question.
     let sent = marks.iter().find(|(_, what, _)| *what == steps::ASSIGN_SENT).map_or(0, |(_, _, at)| *at);
     marks.extend(asked.iter().filter_map(Call::assign).map(|(what, at)| ("API", what, at.max(sent))));

@@ -9,9 +9,11 @@
 //! * [`commands`]: what there is to play with under `--keep`.
 
 mod calls;
+mod commands;
 mod container;
 mod death;
 mod evidence;
+mod link;
 mod page;
 mod paint;
 mod show;
@@ -109,7 +111,7 @@ impl Options {
         let pace = if self.fast { Pace::FAST } else { Pace::USUAL };
         let page = Page { paint: Paint::for_stdout() };
         let mut show = Show::open(pace, page).await?;
-        let played = acts(&mut show).await;
+        let played = acts(&mut show, self.keep).await;
         if played.is_err() {
             eprintln!("\n{}", show.stage.last_words());
         }
@@ -117,12 +119,16 @@ impl Options {
     }
 }
 
-async fn acts(show: &mut Show) -> Result<(), DemoError> {
+async fn acts(show: &mut Show, keep: bool) -> Result<(), DemoError> {
     show.introduce().await?;
     container::play(show).await?;
     death::play(show).await?;
+    link::play(show).await?;
     sum::play(show).await?;
     show.page.blank()?;
+    if keep {
+        commands::print(show)?;
+    }
     let word = show.page.paint.paint(Tone::Good, "Verified:");
     show.page.lines(&[format!("{word} every step, by the cloud's log, by the client and by both agents.")])?;
     Ok(())

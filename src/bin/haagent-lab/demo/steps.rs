@@ -13,11 +13,12 @@ use crate::stage::{NAMES, StageError};
 /// What happened, who says so, and when: milliseconds since the event began.
 pub(super) type Mark = (&'static str, &'static str, i64);
 
+const DETECTED: &str = "detected";
 pub(super) const ASSIGN_SENT: &str = "assign sent";
 /// The phases of a move by their keys in `history --json`, in their order.
 const PHASES: [(&str, &str); 7] = [
     ("last_heartbeat", "last heartbeat heard"),
-    ("detected", "silence noticed"),
+    (DETECTED, "silence noticed"),
     ("decided", "decided"),
     ("promoted", "promoted"),
     ("assign_sent", ASSIGN_SENT),
@@ -26,11 +27,17 @@ const PHASES: [(&str, &str); 7] = [
 ];
 
 /// The newest move to this host since the event began: its phases by the history of the agent that got
-/// the address, and the move itself by the cloud's log.
+/// the address, and the move itself by the cloud's log. `offered` is the mark of an old master's own word
+/// that its check failed: it had noticed the fault by then.
 ///
 /// # Errors
 /// There is none, or somebody cannot be asked.
-pub(super) async fn of_move(show: &Show, event: &Event, host: usize) -> Result<Vec<Mark>, DemoError> {
+pub(super) async fn of_move(
+    show: &Show,
+    event: &Event,
+    host: usize,
+    offered: Option<Mark>,
+) -> Result<Vec<Mark>, DemoError> {
     let name = NAMES[host];
     let history = show.stage.history(host).await?;
     let newest = history.iter().rev().find(|entry| entry["entry"] == "move" && entry["to"] == name);
@@ -40,8 +47,15 @@ pub(super) async fn of_move(show: &Show, event: &Event, host: usize) -> Result<V
     };
     let phase = |key: &str| entry["phases_ms"][key].as_i64();
     let first = Show::since(event, decided) - phase("decided").unwrap_or(0);
-    let mut marks: Vec<Mark> =
-        PHASES.iter().filter_map(|(key, what)| Some((name, *what, first + phase(key)?))).collect();
+    let mark = |(key, what): &(&str, &'static str)| {
+        let at = first + phase(key)?;
+        Some(match offered {
+            // Told as an age: it may be off by what the message took.
+            Some((old, _, failed)) if *key == DETECTED => (old, "first bad look", at.min(failed)),
+            Some(_) | None => (name, *what, at),
+        })
+    };
+    let mut marks: Vec<Mark> = PHASES.iter().filter_map(mark).chain(offered).collect();
 
     let (moves, _) = show.stage.cloud_events(event.cloud, "moved", Duration::ZERO).await?;
     let at = |one: &Value| Some(Show::since(event, Duration::from_micros(one["unix_us"].as_u64()?)));

@@ -275,6 +275,11 @@ impl Stage {
         format!("http://{}", self.cloud)
     }
 
+    /// Where the private network is steered.
+    pub(crate) fn network_url(&self) -> String {
+        format!("http://{}", self.network)
+    }
+
     /// Where clients reach the reserved IP.
     pub(crate) fn front_url(&self) -> String {
         format!("http://{}/", self.front)
@@ -352,7 +357,8 @@ fn address_of(value: &Value) -> Result<SocketAddr, StageError> {
     address.ok_or_else(|| StageError::Odd(value.to_string()))
 }
 
-fn lab_program() -> Result<PathBuf, StageError> {
+/// This program.
+pub(crate) fn lab_program() -> Result<PathBuf, StageError> {
     let failed = |source| StageError::File { what: "find", path: PathBuf::from("haagent-lab"), source };
     std::env::current_exe().map_err(failed)
 }
