@@ -11,8 +11,8 @@ use super::evidence::{Evidence, agree, told};
 use super::show::{Event, FIRST, SECOND, Show};
 use super::timeline::signed;
 
-/// What the lines of the status are about that say why the standby waits.
-const SUBJECT: &str = "probe";
+/// A word of the lines of the status that say why the standby waits.
+const SUBJECT: &str = "answers";
 
 pub(super) async fn play(show: &mut Show) -> Result<(), DemoError> {
     show.page.heading("3. The private link is cut, and nothing else is wrong")?;
@@ -39,7 +39,7 @@ pub(super) async fn play(show: &mut Show) -> Result<(), DemoError> {
     let silent = signed(heard(&group).unwrap_or_default());
     let page = show.stage.haagent(SECOND, &["status"]).await?;
     let why = items_about(&page, SUBJECT);
-    show.page.text(&format!("web-2 has not heard web-1 for {silent}. What its status says about the {SUBJECT}:"))?;
+    show.page.text(&format!("web-2 has not heard web-1 for {silent}. These lines of its status say why it waits:"))?;
     show.page.blank()?;
     show.page.command("web-2", "haagent status", &why.join("\n"))?;
     show.page.blank()?;
@@ -55,9 +55,10 @@ pub(super) async fn play(show: &mut Show) -> Result<(), DemoError> {
     show.page.blank()?;
     show.say_requests(&event)?;
     let mut evidence = Evidence::default();
-    evidence.must(!why.is_empty(), format!("web-2's status says that the {SUBJECT} answers"), || "nothing".to_owned());
-    let state = &group["state"];
-    evidence.must(state == "backup", "web-2 stayed the standby while it did not hear web-1", || state.to_string());
+    let (state, probe) = (&group["state"], &group["probe"]);
+    let waits = state == "backup" && probe["defers"] == true;
+    let what = "web-2 says that it stays the standby because the service answers";
+    evidence.must(waits, what, || format!("state {state}, probe {probe}"));
     nothing_moved(show, &event, &mut evidence).await?;
     evidence.so_far()?;
 

@@ -70,19 +70,14 @@ struct Pace {
 impl Pace {
     /// The agents' defaults; the cloud takes as long for an assign as the real one at its best.
     const USUAL: Self = Self {
-        scene: Scene { interval: Duration::from_millis(500), fall: 2, assign: Duration::from_secs(1), probe: false },
+        scene: Scene { interval: Duration::from_millis(500), fall: 2, assign: Duration::from_secs(1), probe: true },
         pending_events: 2,
         retry_after: 2,
         cut: Duration::from_secs(6),
         quiet: Duration::from_millis(500),
     };
     const FAST: Self = Self {
-        scene: Scene {
-            interval: Duration::from_millis(200),
-            fall: 1,
-            assign: Duration::from_millis(200),
-            probe: false,
-        },
+        scene: Scene { interval: Duration::from_millis(200), fall: 1, assign: Duration::from_millis(200), probe: true },
         pending_events: 1,
         retry_after: 1,
         cut: Duration::from_millis(2500),
