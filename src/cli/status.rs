@@ -1,7 +1,7 @@
 //! `haagent status`: the one snapshot, for people or programs.
 
 use super::talk::{AgentOption, unanswered};
-use super::{GroupOption, Terminal, exit};
+use super::{GroupOption, Terminal, after, exit};
 use crate::control::wire::{Request, Response};
 use crate::proto::ids::GroupName;
 use crate::view::render;
@@ -9,14 +9,18 @@ use crate::view::status::Status;
 
 /// Show who holds the address, whether a failover would work, and what blocks it
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Exit codes: 0 ok; 1 warning: served, and a failover would not work; \
-2 critical: not served, two holders, or a foreign holder; 3 unknown: the agent cannot be asked, or cannot tell; usage error.")]
+#[command(after_help = after(
+    "Exit codes: 0 ok; 1 warning: served, and a failover would not work; \
+     2 critical: not served, two holders, or a foreign holder; \
+     3 unknown: the agent cannot be asked, or cannot tell; usage error.",
+    &["haagent status", "haagent status --json | jq '.groups[].served'"],
+))]
 pub(super) struct Arguments {
     #[command(flatten)]
     agent: AgentOption,
     #[command(flatten)]
     group: GroupOption,
-    /// For programs; the fields are described in docs/status.md
+    /// Print JSON, for programs; docs/status.md describes the fields
     #[arg(long)]
     json: bool,
 }

@@ -2,18 +2,21 @@
 
 use super::status::{json, snapshot};
 use super::talk::AgentOption;
-use super::{GroupOption, Terminal, exit};
+use super::{GroupOption, Terminal, after, exit};
 use crate::view::{render, why};
 
 /// Show why this node is or is not master, what it waits for, and what a failover would do now
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Exit codes: 0 answered; 3 usage error, or the agent cannot be asked.")]
+#[command(after_help = after(
+    "Exit codes: 0 answered; 3 usage error, or the agent cannot be asked.",
+    &["haagent why", "haagent why --group web --json"],
+))]
 pub(super) struct Arguments {
     #[command(flatten)]
     agent: AgentOption,
     #[command(flatten)]
     group: GroupOption,
-    /// For programs; the fields are described in docs/status.md
+    /// Print JSON, for programs; docs/status.md describes the fields
     #[arg(long)]
     json: bool,
 }

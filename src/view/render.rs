@@ -81,6 +81,13 @@ pub fn status(status: &Status, style: Style) -> String {
     }
     let loaded = age(status.at.since(status.config.loaded));
     page.item("config", &format!("{}, read {loaded} ago", clean(&status.config.file)));
+    if let Some(since) = status.config.refused_since {
+        let refused = format!("the file on disk is refused, for {}", age(status.at.since(since)));
+        page.item("", &style.paint(Paint::Doubt, &refused));
+    }
+    for waiting in &status.config.restart_needed {
+        page.item("", &clean(&format!("restart needed: {waiting}")));
+    }
     page.item("heart", &clean(&status.scheduling));
     if status.log_lines_dropped > 0 {
         page.item("log", &format!("{} lines dropped: the journal did not take them", status.log_lines_dropped));
@@ -315,6 +322,7 @@ fn act(at: Stamp, act: &Act, style: Style) -> String {
         ActKind::Drain => "drained",
         ActKind::Failover => "told to fail over",
         ActKind::Restart => "restart announced",
+        ActKind::Reload => "reloaded",
     };
     let what = style.paint(Paint::Doubt, what);
     let until = match act.until {

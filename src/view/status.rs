@@ -77,6 +77,12 @@ pub struct ConfigState {
     pub loaded: Stamp,
     /// Why the newest file was refused, if it was; the one before is still in force.
     pub error: Option<String>,
+    /// Since when no file was taken.
+    #[serde(default)]
+    pub refused_since: Option<Stamp>,
+    /// What of the file that is in force waits for a restart of the agent: `heartbeat.port (17112 -> 17113)`.
+    #[serde(default)]
+    pub restart_needed: Vec<String>,
 }
 
 /// One group: the facts, and what follows from them. Both are one object in JSON.

@@ -1,10 +1,8 @@
 //! The limits and the usual mistakes of docs/configuration.md, compared with what the program says.
 
-use std::process::Command;
-
 use haagent::config;
 
-use super::{CONFIGURATION, examples, known};
+use super::{CONFIGURATION, examples, haagent, known};
 
 /// A number outside of every limit: the program then says what the limits are.
 const ABSURD: &str = "-99999999999999";
@@ -107,8 +105,7 @@ fn mistakes(page: &str) -> Vec<(&str, &str)> {
 fn checked(text: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("haagent.toml"), text).unwrap();
-    let mut check = Command::new(env!("CARGO_BIN_EXE_haagent"));
-    let said = check.args(["config", "check", "haagent.toml"]).current_dir(&folder).output().unwrap();
+    let said = haagent(&["config", "check", "haagent.toml"], folder.path());
     assert_eq!(said.status.code(), Some(1), "the mistakes are none:\n{text}");
     String::from_utf8([said.stdout, said.stderr].concat()).unwrap()
 }

@@ -187,3 +187,19 @@ fn ages_have_units_and_two_digits_of_meaning() {
     assert_eq!((exact(999), exact(2_340)), ("999 ms".to_owned(), "2.340 s".to_owned()));
     assert_eq!((round_trip(412), round_trip(12_049)), ("0.4 ms".to_owned(), "12.0 ms".to_owned()));
 }
+
+#[test]
+fn a_refused_file_is_a_warning_and_what_waits_for_a_restart_is_none() {
+    let mut shown = samples::status("web-1", samples::master_facts());
+    let severity = shown.severity();
+    shown.config.restart_needed.push("heartbeat.port (17112 -> 17113)".to_owned());
+    assert_eq!(shown.severity(), severity);
+    let text = status(&shown, Style { colour: false });
+    assert!(text.contains("            restart needed: heartbeat.port (17112 -> 17113)\n"), "{text}");
+    shown.config.error = Some("haagent.toml:3:1: unknown key".to_owned());
+    shown.config.refused_since = Some(Stamp::from_unix_millis(shown.at.unix_millis() - 20_000));
+    assert_eq!(shown.severity(), severity.max(Severity::Warning));
+    let text = status(&shown, Style { colour: false });
+    assert!(text.contains("  warning   haagent.toml:3:1: unknown key\n"), "{text}");
+    assert!(text.contains("            the file on disk is refused, for 20 s\n"), "{text}");
+}

@@ -164,6 +164,8 @@ pub(crate) fn status(this: &str, facts: GroupFacts) -> Status {
             hash: "9f2c41aa".to_owned(),
             loaded: ago(270_000),
             error: None,
+            refused_since: None,
+            restart_needed: Vec::new(),
         },
         log_lines_dropped: 0,
         warnings: Vec::new(),
@@ -185,6 +187,8 @@ pub(crate) fn full() -> Status {
     }
     let mut status = status("web-1", facts);
     status.config.error = Some("line 3: unknown key".to_owned());
+    status.config.refused_since = Some(ago(20));
+    status.config.restart_needed.push("heartbeat.port (17112 -> 17113)".to_owned());
     // No group can have both; a failover that is blocked has no successor.
     status.groups[0].verdict.successors.push("web-3".to_owned());
     status.warnings.push("the clock is not synchronised".to_owned());

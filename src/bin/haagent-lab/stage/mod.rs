@@ -8,7 +8,7 @@
 mod app;
 mod files;
 mod host;
-mod process;
+pub(crate) mod process;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
