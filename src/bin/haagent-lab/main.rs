@@ -113,11 +113,13 @@ async fn unless_stopped<T, E: Error + 'static>(
     playing: impl Future<Output = Result<T, E>>,
 ) -> Result<T, Box<dyn Error>> {
     tokio::select! {
-        played = playing => Ok(played?),
+        // In this order: the signals are caught before anything is started.
+        biased;
         stopped = stop::wait(false) => {
             stopped?;
             Err("stopped before its end".into())
         }
+        played = playing => Ok(played?),
     }
 }
 

@@ -11,6 +11,8 @@ use super::timeline::signed;
 
 /// The shortest wait after "pending event", milliseconds.
 const PENDING_WAIT_MS: i64 = 1000;
+/// What a wait may seem shorter than it was: the log has whole milliseconds.
+const ROUNDING_MS: i64 = 2;
 
 pub(super) async fn play(show: &mut Show) -> Result<(), DemoError> {
     show.page.heading("2. The host that serves dies, and the API refuses")?;
@@ -63,7 +65,7 @@ pub(super) async fn play(show: &mut Show) -> Result<(), DemoError> {
     let kept = |(call, wait): &(&Call, Option<i64>)| {
         let least =
             if call.status == 429 { i64::try_from(retry_after * 1000).unwrap_or(i64::MAX) } else { PENDING_WAIT_MS };
-        wait.is_some_and(|wait| wait >= least)
+        wait.is_some_and(|wait| wait + ROUNDING_MS >= least)
     };
     let waits: Vec<String> = refused.iter().filter_map(|(_, wait)| wait.map(signed)).collect();
     let what = format!("it waited after each: {}", waits.join(", "));
