@@ -131,7 +131,7 @@ pub(super) fn complaint(link: &LinkView, now: Time, interval: Duration) -> Optio
     } else if lately(link.malformed_at) {
         Some(format!("heartbeats that cannot be read (another version of haagent?) come from {from}"))
     } else if lately(link.old_key_at) {
-        Some(format!("heartbeats with the old key still come from {from}"))
+        Some(format!("{from} sends with what is heartbeat.old_key here: finish the change of the key on both"))
     } else {
         // What it said before it fell silent may be mended by now.
         let theirs = link.interval.filter(|theirs| *theirs != interval && lately(link.heard_at))?;

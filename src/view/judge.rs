@@ -383,7 +383,10 @@ fn this_as_successor(this: &NodeName, facts: &GroupFacts) -> Successor {
     }
     if !facts.candidate {
         let why = failing_check(facts).or_else(|| facts.detail.clone()).unwrap_or_else(|| facts.reason.clone());
-        return Successor::Blocked(block(format!("{this} is no candidate: {why}")));
+        let block = block(format!("{this} is no candidate: {why}"));
+        let saw = deciding_failure(facts)
+            .is_some_and(|check| check.kind == "docker" && check.verdict == CheckVerdict::Failed);
+        return Successor::Blocked(if saw { block.mended_by("see docker ps -a".to_owned()) } else { block });
     }
     if facts.deposed {
         let what =
@@ -510,7 +513,11 @@ fn other_peers(facts: &GroupFacts, concerns: &mut Concerns) {
 
 /// The first check that makes the node no candidate, in words.
 pub(super) fn failing_check(facts: &GroupFacts) -> Option<String> {
-    facts.checks.iter().find(|check| check.weight.is_none() && check.ok == Some(false)).map(check_words)
+    deciding_failure(facts).map(check_words)
+}
+
+fn deciding_failure(facts: &GroupFacts) -> Option<&Check> {
+    facts.checks.iter().find(|check| check.weight.is_none() && check.ok == Some(false))
 }
 
 fn check_words(check: &Check) -> String {

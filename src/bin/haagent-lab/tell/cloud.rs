@@ -328,7 +328,10 @@ fn events(page: &Page<Event>, follows: bool) -> String {
         let seconds = Duration::from_millis(entry.at_ms).as_secs_f64();
         format!("{:5} {seconds:9.3} s  {:8}  {}\n", entry.seq, entry.what.name(), event(&entry.what))
     };
-    let mut text: String = page.events.iter().map(line).collect();
+    let first = page.events.first().map_or(page.next, |entry| entry.seq);
+    let missed = page.dropped > 0 && first <= page.dropped + 1;
+    let mut text = if missed { format!("(the first {} are no longer kept)\n", page.dropped) } else { String::new() };
+    text.extend(page.events.iter().map(line));
     if !follows {
         text.push_str(&format!("next: --after {}\n", page.next));
     }
