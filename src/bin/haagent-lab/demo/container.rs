@@ -28,7 +28,9 @@ pub(super) async fn play(show: &mut Show) -> Result<(), DemoError> {
 
     show.stage.hosts[FIRST].container_starts(CONTAINER).await?;
     let started = show.client.now();
-    show.page.text(&format!("{CONTAINER} is started again. Would a failover work? Not yet: web-1 is no candidate."))?;
+    show.page.text(&format!(
+        "{CONTAINER} is started again. Would a failover work? Not yet: web-1's check must pass first."
+    ))?;
     show.stage.settled(SECOND).await?;
     let ready = signed(Show::since(&Event { begun: started, ..event }, show.client.now()));
     show.page.text(&format!("After {ready} it would: web-1 is a healthy standby. The address stays on web-2."))?;

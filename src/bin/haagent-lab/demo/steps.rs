@@ -77,7 +77,7 @@ pub(super) fn draw(show: &Show, event: &Event, mut marks: Vec<Mark>, reached: Du
     let ends = Show::since(event, reached);
     if let Some(failed) = failed.map(|failed| Show::since(event, failed)) {
         steps.push(Step::new("client", "first failed request", failed, failed).toned(Tone::Bad));
-        steps.push(Step::new("client", "served again", failed, ends).toned(Tone::Bad));
+        steps.push(Step::new("client", "no service until", failed, ends).toned(Tone::Bad));
     }
     show.page.blank()?;
     show.page.lines(&timeline::lines(&steps, show.page.paint))?;
