@@ -4,7 +4,7 @@
 pub mod cloud;
 pub mod dataplane;
 mod engine;
-mod http;
+pub mod http;
 pub mod network;
 pub mod node;
 pub mod process;
@@ -267,8 +267,7 @@ socket = {:?}
 
 [group.web]
 peers = {peers:?}
-majority = false
-{}
+majority = false{}
 
 [[group.web.check]]
 docker.running = 10
@@ -284,7 +283,7 @@ digitalocean.reserved_ip = "{RESERVED_IP}"
         cloud.metadata(node.droplet),
         node.engine.socket,
         if setup.probe {
-            format!("probe.http = \"http://localhost:{}/health\"", cloud.reserved_ip.port())
+            format!("\nprobe.http = \"http://localhost:{}/health\"", cloud.reserved_ip.port())
         } else {
             String::new()
         },
