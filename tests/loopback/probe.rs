@@ -101,3 +101,34 @@ fn with_a_probe_an_agent_that_dies_alone_is_not_replaced_until_its_service_dies_
         &Expected::one_move("a", &[("b", "master", "silent")]),
     );
 }
+
+#[test]
+fn a_probe_that_a_reload_brings_keeps_the_address_when_the_link_is_cut_afterwards() {
+    let lab = two_nodes(false);
+    step(
+        &lab,
+        "the file has a probe",
+        |lab| {
+            for node in lab.nodes() {
+                node.edit("majority = false", &format!("majority = false\n{}", lab.cloud.probe()));
+                let said = node.reload();
+                said.expect_code(0);
+                assert!(said.out.contains("probe.http"), "{}", said.out);
+            }
+        },
+        &Expected::nothing_moves("a", &["a"], &|lab| {
+            probe_says(lab, "a", "answered", true)?;
+            probe_says(lab, "b", "answered", true).map(drop)
+        }),
+    );
+    step(
+        &lab,
+        "the link is cut",
+        |lab| lab.network().cut(),
+        &Expected {
+            blind: &["b"],
+            ..Expected::nothing_moves("a", &["a"], &|lab| probe_says(lab, "b", "defers", true).map(drop))
+        }
+        .for_good(),
+    );
+}

@@ -46,7 +46,7 @@ pub struct Setup {
     pub example: bool,
     /// Heartbeats go through a network that can be cut.
     pub network: bool,
-    /// The agents probe the service through the reserved IP.
+    /// The agents probe the service through the reserved IP; in a lab with a network.
     pub probe: bool,
 }
 
@@ -211,7 +211,7 @@ fn world(setup: &Setup, nodes: &[Node], stranger_address: Ipv4Addr, stranger: &S
     let tokens: Vec<Value> = nodes.iter().map(|node| json!({"token": node.token(), "droplet": node.droplet})).collect();
     let holder = nodes.iter().find(|node| node.name == setup.holder).map(|node| node.droplet);
     // A probe may ask the claimed address or a name, and there is one name on every host.
-    let dataplane = if setup.probe { Ipv4Addr::LOCALHOST } else { stranger_address };
+    let dataplane = if setup.network { Ipv4Addr::LOCALHOST } else { stranger_address };
     json!({
         "api": any_port(stranger_address), "control": any_port(stranger_address),
         "settings": {"action_ms": 200},
@@ -282,11 +282,7 @@ digitalocean.reserved_ip = "{RESERVED_IP}"
         cloud.api,
         cloud.metadata(node.droplet),
         node.engine.socket,
-        if setup.probe {
-            format!("\nprobe.http = \"http://localhost:{}/health\"", cloud.reserved_ip.port())
-        } else {
-            String::new()
-        },
+        if setup.probe { format!("\n{}", cloud.probe()) } else { String::new() },
         setup.check,
     )
 }
