@@ -28,8 +28,9 @@ pub(super) fn render(text: &str, page: &mut Roff) {
             while let Some(more) = lines.next_if(|line| goes_on(line)) {
                 paragraph += &format!(" {}", more.trim_start());
             }
-            match paragraph.strip_prefix("- ") {
-                Some(item) => page.control("IP", ["\\(bu", "2"]).text(inline(item)),
+            match item(&paragraph) {
+                Some(("-", text)) => page.control("IP", ["\\(bu", "2"]).text(inline(text)),
+                Some((number, text)) => page.control("IP", [number, "4"]).text(inline(text)),
                 None => page.control("PP", []).text(inline(&paragraph)),
             };
         }
@@ -38,7 +39,14 @@ pub(super) fn render(text: &str, page: &mut Roff) {
 
 /// Whether a line belongs to the paragraph before it.
 fn goes_on(line: &str) -> bool {
-    !line.is_empty() && !["|", "#", "```", "- "].iter().any(|begins| line.starts_with(begins))
+    !line.is_empty() && item(line).is_none() && !["|", "#", "```"].iter().any(|begins| line.starts_with(begins))
+}
+
+/// The mark of an item of a list, `-` or `1.`, and its text.
+fn item(line: &str) -> Option<(&str, &str)> {
+    let (mark, text) = line.split_once(' ')?;
+    let number = mark.strip_suffix('.').is_some_and(|n| !n.is_empty() && n.bytes().all(|byte| byte.is_ascii_digit()));
+    (mark == "-" || number).then_some((mark, text))
 }
 
 fn cells(row: &str) -> Vec<&str> {
@@ -125,6 +133,7 @@ mod tests {
     fn each_item_of_a_list_is_a_paragraph() {
         let list = "These:\n- one,\n  on two lines\n- `two`\n";
         assert_eq!(rendered(list), ".PP\nThese:\n.IP \\(bu 2\none, on two lines\n.IP \\(bu 2\n\\fBtwo\\fR\n");
+        assert_eq!(rendered("1. first\n2. second\n"), ".IP 1. 4\nfirst\n.IP 2. 4\nsecond\n");
     }
 
     #[test]
