@@ -82,10 +82,21 @@ fn sentence(cell: &str) -> String {
     format!("{first}{}{stop}", letters.as_str())
 }
 
-/// `code` in bold; of a link its text.
+/// `code` and **what is strong** in bold; of a link its text.
 fn inline(text: &str) -> Vec<Inline> {
-    let part = |(at, part): (usize, &str)| if at % 2 == 1 { bold(part) } else { roman(without_links(part)) };
-    text.split('`').enumerate().filter(|(_, part)| !part.is_empty()).map(part).collect()
+    let mut parts = Vec::new();
+    for (at, part) in text.split('`').enumerate() {
+        if at % 2 == 1 {
+            parts.push(bold(part));
+            continue;
+        }
+        let strong = part.split("**").enumerate().filter(|(_, words)| !words.is_empty());
+        parts.extend(strong.map(|(at, words)| {
+            let words = without_links(words);
+            if at % 2 == 1 { bold(words) } else { roman(words) }
+        }));
+    }
+    parts
 }
 
 fn without_links(text: &str) -> String {
@@ -119,10 +130,10 @@ mod tests {
 
     #[test]
     fn each_construct_has_its_macro() {
-        let page = "# Title\n\nSome `code` and [a link](x.md),\n`on` two lines.\n\n## `[node]`\n\n| key | default | meaning |\n| --- | --- | --- |\n| `a`, `b` | `\"x\"` | of one request |\n\n```toml\n.key = 1\n```\n";
+        let page = "# Title\n\n**Some** `code` and [a link](x.md),\n`on` two lines.\n\n## `[node]`\n\n| key | default | meaning |\n| --- | --- | --- |\n| `a`, `b` | `\"x\"` | of one request |\n\n```toml\n.key = 1\n```\n";
         assert_eq!(
             rendered(page),
-            ".PP\nSome \\fBcode\\fR and a link, \\fBon\\fR two lines.\n\
+            ".PP\n\\fBSome\\fR \\fBcode\\fR and a link, \\fBon\\fR two lines.\n\
              .SH [node]\n\
              .TP\n\\fBa\\fR, \\fBb\\fR  [\"x\"]\nOf one request.\n\
              .PP\n.EX\n\\&.key = 1\n.EE\n"
