@@ -15,6 +15,7 @@
 #![allow(unreachable_pub, reason = "one binary: nothing leaves it")]
 
 mod bad_input;
+mod demo;
 mod faults;
 mod forgery;
 mod lab;

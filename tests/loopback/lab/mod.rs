@@ -4,7 +4,7 @@
 pub mod cloud;
 pub mod dataplane;
 mod engine;
-mod http;
+pub mod http;
 pub mod node;
 pub mod process;
 pub mod wait;
