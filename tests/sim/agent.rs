@@ -8,6 +8,7 @@ use haagent::proto::node::{self, Node, PeerIndex};
 use haagent::proto::time::Time;
 
 use crate::faults::Host;
+use crate::planted::Bug;
 use crate::world::{Setup, address};
 
 pub(crate) fn priority(number: u8) -> Priority {
@@ -36,6 +37,7 @@ pub(crate) fn cores(
         readiness_interval: setup.readiness_interval,
         // A host's clock counts from its boot.
         host_up: Time::ORIGIN,
+        probe: setup.probe.filter(|_| setup.bug != Some(Bug::IgnoresProbe)),
     };
     let params = node::Params {
         node: NodeName::new(&format!("host-{host}")).expect("a good name").id(),
