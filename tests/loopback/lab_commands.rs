@@ -155,6 +155,7 @@ fn the_cloud_is_asked_and_changed_by_commands() {
     assert!(events.contains("203.0.113.10 from 2 to nobody, by hand"), "{events}");
 
     assert!(lab.tell("cloud set action_ms=60000 during_move=nobody").contains("during_move       nobody\n"));
+    assert_eq!(lab.ask("cloud set")["settings"]["action_ms"], 60_000);
     lab.refuses("cloud set acton_ms=1", 3, "unknown field `acton_ms`");
     lab.refuses("cloud set action_ms=soon", 3, "invalid type");
     lab.tell("cloud move 203.0.113.10 web-1");

@@ -1,4 +1,4 @@
-//! `haagent-lab`: a fake provider and a fake engine, for trying and testing. Never installed on servers.
+//! `haagent-lab`: a fake provider, a fake engine and a fake network, for trying and testing. Never installed on servers.
 
 #![allow(clippy::print_stderr, reason = "a command-line tool: this is how it speaks")]
 

@@ -33,7 +33,7 @@ pub(super) struct Options {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// What is true: who holds the addresses, what each onlooker sees, droplets, actions, settings
+    /// What is true: who holds the addresses, what each onlooker sees, droplets, actions
     State,
     /// What happened: calls, actions, moves
     Events(Events),
@@ -52,10 +52,10 @@ enum Command {
         /// The fault's number [default: all]
         id: Option<u64>,
     },
-    /// Change how the cloud behaves without faults; docs/lab.md has all settings
+    /// Change how the cloud behaves without faults, or show it
     Set {
-        /// For example action_ms=2000
-        #[arg(required = true, value_name = "KEY=VALUE", value_parser = setting)]
+        /// For example action_ms=2000 [default: show all settings]
+        #[arg(value_name = "KEY=VALUE", value_parser = setting)]
         settings: Vec<(String, Value)>,
     },
     /// Move an address as if by hand in the control panel
@@ -160,6 +160,10 @@ impl Options {
                 let path = id.map_or_else(|| "/faults".to_owned(), |id| format!("/faults/{id}"));
                 let cleared: Cleared = cloud.delete(&path).await?;
                 cloud.say(&cleared, |cleared| format!("{} healed\n", counted(cleared.cleared.len() as u64, "fault")))
+            }
+            Command::Set { settings } if settings.is_empty() => {
+                let state: State = cloud.get("/state").await?;
+                cloud.say(&SettingsNow { settings: state.settings }, |now| all_settings(&now.settings))
             }
             Command::Set { settings } => {
                 let change: SettingsChange = settings.into_iter().collect();
