@@ -8,6 +8,7 @@
 //! * [`proto`]: every rule, pure. No socket, clock, thread or randomness.
 //! * `heart`: the thread that beats. It drives [`proto::node::Node`] and waits for nobody.
 //! * `checks`, `claims`, `cloud`: what touches Docker and the provider; on tokio.
+//! * `hooks`: the operator's own programs, which follow the mastership.
 //! * [`config`]: what the operator may write, and what it means.
 //! * `view`, `control`, [`cli`]: the one snapshot, and the ways to ask for it.
 //! * [`sys`]: clocks, scheduling, logs, systemd; the only home of `unsafe`.
@@ -24,6 +25,7 @@ mod cloud;
 pub mod config;
 mod control;
 mod heart;
+mod hooks;
 pub mod proto;
 pub mod sys;
 mod view;

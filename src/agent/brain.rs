@@ -35,6 +35,7 @@ use crate::view::history::{Entry, Event as HistoryEvent, StateChange};
 use crate::view::status::{self as view, ActKind, Stamp, Status};
 use crate::view::words;
 
+mod following;
 mod orders;
 mod telling;
 
@@ -62,6 +63,8 @@ pub(super) enum Event {
     Happened(GroupIndex, claims::Event),
     Reach(Reach),
     Droplet(DropletId),
+    /// A hook runs, or has ended.
+    Hooks,
 }
 
 /// A command on its way to the heart, and who waits for the answer.
@@ -212,6 +215,7 @@ impl Brain {
                 if let Some(part) = self.know.groups.get(group.0) {
                     part.intents.send_replace(intent);
                 }
+                self.tell_gate(group);
             }
             FromHeart::Transition(group, transition) => self.turn(group, &transition),
             FromHeart::Persist(memory) => {
@@ -229,6 +233,7 @@ impl Brain {
     fn turn(&mut self, group: GroupIndex, transition: &Transition) {
         self.stale = true;
         let name = |address| self.know.name_of(address);
+        let previous_master = self.previous_master(transition);
         let mut evidence =
             words::evidence(&transition.reason, &transition.evidence, transition.at, |a| name(a).to_string());
         let at: Stamp = clock::wall_at(transition.at).into();
@@ -248,6 +253,7 @@ impl Brain {
         } else if timeline.is_some() {
             part.timeline = timeline;
         }
+        following::turned(part, transition, reason, &evidence, previous_master);
         let entry = StateChange {
             at,
             from_state: transition.from,
@@ -298,6 +304,7 @@ impl Brain {
                     }
                     part.claim = (*report).clone();
                 }
+                self.tell_gate(group);
                 self.heart.sender.send(ToHeart::Claim(group, *report))?;
             }
             Event::Happened(group, event) => self.happened(group, event),
@@ -312,6 +319,7 @@ impl Brain {
                 self.heart.sender.send(ToHeart::Reach(reach != Reach::Unreachable))?;
             }
             Event::Droplet(droplet) => self.know.droplet = Some(droplet),
+            Event::Hooks => self.stale = true,
         }
         Ok(())
     }

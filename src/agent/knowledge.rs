@@ -14,6 +14,7 @@ use super::timeline::Timeline;
 use crate::checks::{CheckSettings, Running};
 use crate::cloud::discover::Directory;
 use crate::config::types::{Group as GroupSettings, OnStop};
+use crate::hooks::Hooks;
 use crate::proto::claim::event::{ClaimReport, Intent};
 use crate::proto::health::Health;
 use crate::proto::ids::{DropletId, GroupName, NodeName, Priority};
@@ -49,6 +50,7 @@ pub(super) struct GroupPart {
     pub(super) timeline: Option<Timeline>,
     pub(super) intents: watch::Sender<Intent>,
     pub(super) directory: watch::Sender<Directory>,
+    pub(super) hooks: Hooks,
     _running: Vec<Running>,
 }
 
@@ -61,6 +63,7 @@ impl GroupPart {
         running: Vec<Running>,
         intents: watch::Sender<Intent>,
         directory: watch::Sender<Directory>,
+        hooks: Hooks,
     ) -> Self {
         Self {
             name: settings.name.clone(),
@@ -73,6 +76,7 @@ impl GroupPart {
             timeline: None,
             intents,
             directory,
+            hooks,
             _running: running,
         }
     }

@@ -8,6 +8,7 @@
 //! | claim, one a group | does what the reconciler asks | nothing is ever unassigned by dropping it |
 //! | check, one each | looks | the next run looks again |
 //! | reach, forwarders | watch | they hold no state |
+//! | hooks, one a group | runs the operator's programs | what runs is killed: an agent that is gone could not follow it |
 //! | control server | answers | half a second for answers under way |
 //! | log, history, state (threads) | write | flushed within a bound at the end |
 
@@ -29,9 +30,10 @@ use std::time::Duration;
 
 use crate::config::secret::Secrets;
 use crate::config::{self, Config};
+use crate::hooks;
 use crate::proto::ids::GroupName;
 use crate::sys::log::{self, Log};
-use crate::sys::{clock, rt};
+use crate::sys::{clock, process, rt};
 use crate::view::history::{Entry, History};
 
 /// The configuration cannot work: systemd must not start it again (`RestartPreventExitStatus=`).
@@ -83,6 +85,13 @@ fn started(file: &Path, log: &Log) -> u8 {
             return CONFIG;
         }
     };
+    let refused = hooks::vet(&loaded.config);
+    if !refused.is_empty() {
+        for (setting, error) in refused {
+            tracing::error!("{setting}: {error}; {}", error.mend());
+        }
+        return CONFIG;
+    }
     prepare(&loaded.config);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(4).build() {
         Ok(runtime) => runtime,
@@ -110,6 +119,7 @@ fn prepare(config: &Config) {
     if let Err(error) = rt::protect_secrets() {
         tracing::warn!("secrets are not kept out of core dumps: {error}");
     }
+    process::hear_all_signals();
     if let Err(error) = rt::clear_ambient_capabilities() {
         tracing::warn!("ambient capabilities are kept: {error}");
     }

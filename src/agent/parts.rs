@@ -29,6 +29,7 @@ use crate::config::types::{self, Discovered, Preempt};
 use crate::config::{Config, NodeConfig, NodeFacts, NodeGroup, Problems};
 use crate::control::server::{BindError, Server};
 use crate::heart::{self, Plan, StartError};
+use crate::hooks;
 use crate::proto::claim::event::{ClaimReport, Intent};
 use crate::proto::claim::{self, Reconciler};
 use crate::proto::election::event as election;
@@ -357,12 +358,18 @@ fn start_group(
         droplets: known.members.iter().filter_map(|(address, member)| Some((member.droplet?, *address))).collect(),
     };
     let (directory, directory_seen) = watch::channel(directory);
+    let names =
+        hooks::Names { node: node.name.clone(), group: settings.name.clone(), address: settings.claim.address() };
+    let hooks::Started { hooks, promotion, gated } = hooks::start(names, settings.hooks.clone());
+    let mut changes = hooks.changes();
+    forward(events, async move || changes.changed().await.ok(), move |()| Event::Hooks);
     let driver = driver::DigitalOcean::new(driver::Settings {
         api,
         metadata,
         address: settings.claim.address(),
         droplet: node.droplet_id,
         directory: directory_seen,
+        promotion,
     });
     let reconciler = Reconciler::new(claim::Params {
         heartbeat_interval: node.config.heartbeat.interval,
@@ -370,12 +377,13 @@ fn start_group(
         readiness_interval: settings.times.readiness_interval(),
         claim_timeout: settings.times.claim_timeout(),
         calls_per_minute: node.config.digitalocean.calls_per_minute.get(),
+        gated: settings.hooks.promote.is_some(),
         seed: rng::seed()?,
     });
     let (intents, intended) = watch::channel(Intent::Yield);
     let (reported, mut reports) = watch::channel(ClaimReport::default());
     let (happened, mut happenings) = mpsc::channel(claims::EVENTS);
-    let channels = claims::Channels { intents: intended, reports: reported, events: happened };
+    let channels = claims::Channels { intents: intended, gated, reports: reported, events: happened };
     tokio::spawn(claims::run(reconciler, driver, channels));
     let newest = async move || {
         reports.changed().await.ok()?;
@@ -383,7 +391,7 @@ fn start_group(
     };
     forward(events, newest, move |report| Event::Claim(index, Box::new(report)));
     forward(events, async move || happenings.recv().await, move |event| Event::Happened(index, event));
-    Ok(GroupPart::new(settings, group.priority, health, checks, running, intents, directory))
+    Ok(GroupPart::new(settings, group.priority, health, checks, running, intents, directory, hooks))
 }
 
 /// Passes on what a part says, until one side is gone.

@@ -7,6 +7,7 @@ use super::bulletin::GroupBulletin;
 use super::knowledge::{GroupPart, Identity, Knowledge, PeerPart};
 use super::stamp;
 use crate::heart::HeartView;
+use crate::hooks::{self, Outcome};
 use crate::proto::claim::event::{ClaimState, Holder, Look, Source};
 use crate::proto::election::event::{self as election, PeerView};
 use crate::proto::health::{Condition, Verdict};
@@ -17,7 +18,7 @@ use crate::proto::reach;
 use crate::proto::time::{Duration, Time};
 use crate::sys::clock;
 use crate::view::status::{
-    Act, Check, CheckVerdict, Claim, ClaimHolder, ClaimKind, ConfigState, Group, GroupFacts, Peer, Presence, Reach,
+    Act, Check, CheckVerdict, Claim, ClaimHolder, ClaimKind, ConfigState, Group, GroupFacts, Hook, HookState, Peer, Presence, Reach,
     Rejected, Stamp, State, Status, Word, millis,
 };
 use crate::view::words;
@@ -68,6 +69,7 @@ pub(super) fn starting(know: &Knowledge) -> Status {
                 detail: None,
             }],
             checks: checks(part),
+            hooks: hooks(part),
             peers: Vec::new(),
             acts: Vec::new(),
             last_move: None,
@@ -179,6 +181,27 @@ pub(super) fn checks(part: &GroupPart) -> Vec<Check> {
         .collect()
 }
 
+/// The hooks of this node in a group.
+fn hooks(part: &GroupPart) -> Vec<Hook> {
+    let one = |report: hooks::Report| Hook {
+        name: report.hook.to_string(),
+        state: match report.outcome {
+            Outcome::Idle => HookState::Idle,
+            Outcome::Running => HookState::Running,
+            Outcome::Ok => HookState::Ok,
+            Outcome::Failed => HookState::Failed,
+            Outcome::TimedOut => HookState::Timeout,
+            Outcome::Refused => HookState::Refused,
+        },
+        since: report.since.map(wall),
+        duration_ms: report.took.map(millis),
+        exit_code: report.exit_code,
+        attempts: report.attempts,
+        detail: report.detail,
+    };
+    part.hooks.reports().into_iter().map(one).collect()
+}
+
 /// One group at one moment.
 struct GroupSnapshot<'a> {
     know: &'a Knowledge,
@@ -229,6 +252,7 @@ impl GroupSnapshot<'_> {
             },
             claims: vec![self.claim()],
             checks: checks(part),
+            hooks: hooks(part),
             peers: election.peers.iter().map(|peer| self.peer(peer)).collect(),
             acts: self.acts(),
             // Peers' moves are in the history as soon as their bulletins tell them.

@@ -55,6 +55,8 @@ pub enum Happened {
 pub struct Channels {
     /// What the election wants. The task ends with its sender.
     pub intents: watch::Receiver<Intent>,
+    /// Whether a hold has a promotion gate; as the reconciler was made, until it changes.
+    pub gated: watch::Receiver<bool>,
     /// What the election and the operator are told.
     pub reports: watch::Sender<ClaimReport>,
     /// What is kept and logged; at least [`EVENTS`] deep.
@@ -119,6 +121,7 @@ async fn drive(mut core: impl Core, driver: &impl Driver, mut channels: Channels
                 Ok(()) => Input::Intent(*channels.intents.borrow_and_update()),
                 Err(_) => return,
             },
+            Ok(()) = channels.gated.changed() => Input::Gated(*channels.gated.borrow_and_update()),
             Some((ticket, ended)) = running.next() => {
                 started.remove(&ticket);
                 match ended {
@@ -133,13 +136,14 @@ async fn drive(mut core: impl Core, driver: &impl Driver, mut channels: Channels
 }
 
 /// Drops a read that nobody waits for. An assign runs to its end whatever is
-/// asked: it may be on the wire, and its answer says what became of the address.
+/// asked: it may be on the wire, and its answer says what became of the address. So
+/// does a promotion.
 fn cancel(ticket: Ticket, started: &HashMap<Ticket, (Action, AbortHandle)>) {
     match started.get(&ticket) {
         Some((Action::LookLocal | Action::LookApi { .. } | Action::Warm | Action::Poll { .. }, handle)) => {
             handle.abort();
         }
-        Some((Action::Assign, _)) | None => {}
+        Some((Action::Assign | Action::Promote, _)) | None => {}
     }
 }
 

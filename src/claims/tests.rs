@@ -93,7 +93,7 @@ fn start(events: usize, on_intent: impl IntoIterator<Item = Vec<Output>>) -> Ben
     let (intents, intents_out) = watch::channel(Intent::Yield);
     let (reports_in, reports) = watch::channel(ClaimReport::default());
     let (events_in, events) = mpsc::channel(events);
-    let channels = Channels { intents: intents_out, reports: reports_in, events: events_in };
+    let channels = Channels { intents: intents_out, gated: watch::channel(false).1, reports: reports_in, events: events_in };
     let (core, driver) = (script.clone(), fake.clone());
     let task = tokio::spawn(async move { drive(core, &driver, channels).await });
     Bench { script, fake, intents, reports, events, task }
@@ -225,6 +225,7 @@ impl Driver for Arc<ObedientCloud> {
             }
             Action::Warm => Outcome::Warmed,
             Action::Assign => Outcome::Accepted { action: crate::proto::claim::event::CloudActionId(7) },
+            Action::Promote => Outcome::Promoted,
             Action::Poll { .. } => {
                 *mine = true;
                 Outcome::Progress(crate::proto::claim::event::Progress::Completed)
@@ -242,12 +243,13 @@ async fn a_master_claims_what_nobody_has_and_verifies_it() {
         readiness_interval: Duration::from_secs(300),
         claim_timeout: Duration::from_secs(60),
         calls_per_minute: 60,
+        gated: false,
         seed: 1,
     });
     let (intents, intents_out) = watch::channel(Intent::Yield);
     let (reports_in, mut reports) = watch::channel(ClaimReport::default());
     let (events_in, mut events) = mpsc::channel(EVENTS);
-    let channels = Channels { intents: intents_out, reports: reports_in, events: events_in };
+    let channels = Channels { intents: intents_out, gated: watch::channel(false).1, reports: reports_in, events: events_in };
     let driver = Arc::clone(&cloud);
     let task = tokio::spawn(async move { drive(reconciler, &driver, channels).await });
 

@@ -8,7 +8,9 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::raw::toml_key;
-use super::types::{Authentication, CheckKind, Config, Discovered, Group, Majority, Preempt, SecretSource, Written};
+use super::types::{
+    Authentication, CheckKind, Config, Discovered, Group, Hooks, Majority, Preempt, Program, SecretSource, Written,
+};
 
 /// One setting with its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -217,6 +219,17 @@ impl List {
         }
         self.table(&format!("[[{name}.claim]]"), &format!("{name}.claim.0"));
         self.add("digitalocean.reserved_ip", Value::Toml(format!("\"{}\"", group.claim.address())), Scope::Group);
+        self.table(&format!("[{name}.hooks]"), &format!("{name}.hooks"));
+        self.hooks(&group.hooks);
+    }
+
+    fn hooks(&mut self, hooks: &Hooks) {
+        let none = |instead| move || Value::Unset(instead);
+        self.add("promote", hooks.promote.as_ref().map_or_else(none("none: the address may come at once"), program), Scope::Group);
+        self.add("on_master", hooks.on_master.as_ref().map_or_else(none("none"), program), Scope::Group);
+        self.add("on_backup", hooks.on_backup.as_ref().map_or_else(none("none"), program), Scope::Group);
+        self.add("on_fault", hooks.on_fault.as_ref().map_or_else(none("none"), program), Scope::Group);
+        self.add("timeout", duration(hooks.timeout), Scope::Group);
     }
 }
 
@@ -234,6 +247,11 @@ fn path(value: &Path) -> Value {
 
 fn list(items: impl Iterator<Item = String>) -> Value {
     Value::Toml(format!("[{}]", items.collect::<Vec<_>>().join(", ")))
+}
+
+fn program(program: &Program) -> Value {
+    let words = program.arguments.iter().map(|argument| string(argument));
+    list(std::iter::once(path(&program.path)).chain(words).map(|word| word.to_string()))
 }
 
 fn discovered<T>(value: &Discovered<T>, given: impl Fn(&T) -> String) -> Value {

@@ -8,6 +8,7 @@ use haagent::proto::node::{self, Node, PeerIndex};
 use haagent::proto::time::Time;
 
 use crate::faults::Host;
+use crate::planted::Bug;
 use crate::world::{Setup, address};
 
 pub(crate) fn priority(number: u8) -> Priority {
@@ -56,6 +57,7 @@ pub(crate) fn cores(
         readiness_interval: setup.readiness_interval,
         claim_timeout: setup.claim_timeout,
         calls_per_minute: crate::invariants::CALLS_PER_MINUTE,
+        gated: setup.promote.is_some() && setup.bug != Some(Bug::IgnoresGate),
         seed,
     });
     (Node::new(now, params, keys, memory), reconciler)

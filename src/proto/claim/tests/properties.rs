@@ -19,6 +19,7 @@ enum Event {
     Lock(u64),
     Lags(u64, u64),
     Assign(u64, bool),
+    Promotion(u64, bool),
     Stray(u64),
 }
 
@@ -65,6 +66,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (1_u64..20_000).prop_map(Event::Lock),
         1 => (0_u64..6_000, 0_u64..20_000).prop_map(|(api, local)| Event::Lags(api, local)),
         1 => (100_u64..40_000, any::<bool>()).prop_map(|(takes, well)| Event::Assign(takes, well)),
+        1 => (100_u64..40_000, any::<bool>()).prop_map(|(takes, well)| Event::Promotion(takes, well)),
         1 => (0_u64..50).prop_map(Event::Stray),
     ]
 }
@@ -90,6 +92,9 @@ fn play(w: &mut World, held: &mut bool, event: Event) {
         Event::Assign(takes, well) => {
             (w.assign_takes, w.assign_ends_well) = (Duration::from_millis(takes), well);
         }
+        Event::Promotion(takes, well) => {
+            (w.promotion_takes, w.promotion_ends_well) = (Duration::from_millis(takes), well);
+        }
         // A ticket that is not, or no longer, under way: a cancelled read's late answer.
         Event::Stray(back) => {
             w.feed(Input::Done {
@@ -106,9 +111,10 @@ proptest! {
         first in holder(),
         seed: u64,
         calls_per_minute in 6_u32..90,
+        gated: bool,
         events in prop::collection::vec((event(), 0_u64..15_000), 1..40),
     ) {
-        let mut w = World::with(Params { seed, calls_per_minute, ..params() }, first);
+        let mut w = World::with(Params { seed, calls_per_minute, gated, ..params() }, first);
         let mut held = false;
         for (event, millis) in events {
             play(&mut w, &mut held, event);
@@ -117,6 +123,7 @@ proptest! {
         // All heals: faults end, a takeover with the holder in its base. Slow
         // retries and the longest stuck action are over within this time.
         (w.api_lag, w.local_lag, w.assign_ends_well) = (Duration::ZERO, Duration::ZERO, true);
+        w.promotion_ends_well = true;
         w.run(secs(120));
         if let Holder::Foreign(_) = w.truth() {
             w.move_to(Holder::Nobody);
@@ -125,6 +132,7 @@ proptest! {
         w.run(secs(200));
         prop_assert_eq!(w.state(), ClaimState::Held);
         prop_assert_eq!(w.truth(), ME);
+        prop_assert!(w.report().promoted.is_some(), "the gate is open in the end");
         let (assigns, quiet) = (w.assigns.len(), w.now);
         w.run(HOUR);
         prop_assert_eq!(w.assigns.len(), assigns, "at rest nothing is written");
