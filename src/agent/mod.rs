@@ -119,7 +119,7 @@ fn prepare(config: &Config) {
     if let Err(error) = rt::protect_secrets() {
         tracing::warn!("secrets are not kept out of core dumps: {error}");
     }
-    process::hear_all_signals();
+    process::pass_nothing_on();
     if let Err(error) = rt::clear_ambient_capabilities() {
         tracing::warn!("ambient capabilities are kept: {error}");
     }

@@ -307,6 +307,13 @@ start_period = \"0s\"                               # default
 
 [[group.web.claim]]
 digitalocean.reserved_ip = \"203.0.113.10\"
+
+[group.web.hooks]
+# promote                                         # default: none: the address may come at once
+# on_master                                       # default: none
+# on_backup                                       # default: none
+# on_fault                                        # default: none
+timeout = \"30s\"                                   # default
 "
         );
         let before = config::load(&host.path("haagent.toml")).unwrap().config;

@@ -223,13 +223,17 @@ impl List {
         self.hooks(&group.hooks);
     }
 
+    /// Hooks that are not used are no setting of the group: its hash is compared with that of versions without them.
     fn hooks(&mut self, hooks: &Hooks) {
-        let none = |instead| move || Value::Unset(instead);
-        self.add("promote", hooks.promote.as_ref().map_or_else(none("none: the address may come at once"), program), Scope::Group);
-        self.add("on_master", hooks.on_master.as_ref().map_or_else(none("none"), program), Scope::Group);
-        self.add("on_backup", hooks.on_backup.as_ref().map_or_else(none("none"), program), Scope::Group);
-        self.add("on_fault", hooks.on_fault.as_ref().map_or_else(none("none"), program), Scope::Group);
-        self.add("timeout", duration(hooks.timeout), Scope::Group);
+        let scope = |given| if given { Scope::Group } else { Scope::Node };
+        let hook = |list: &mut Self, key, given: &Option<Program>, none| {
+            list.add(key, given.as_ref().map_or(Value::Unset(none), program), scope(given.is_some()));
+        };
+        hook(self, "promote", &hooks.promote, "none: the address may come at once");
+        hook(self, "on_master", &hooks.on_master, "none");
+        hook(self, "on_backup", &hooks.on_backup, "none");
+        hook(self, "on_fault", &hooks.on_fault, "none");
+        self.add("timeout", duration(hooks.timeout), scope(hooks.programs().next().is_some()));
     }
 }
 

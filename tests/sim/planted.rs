@@ -20,6 +20,8 @@ pub(crate) enum Bug {
     NeverYields,
     /// The claim's reports do not reach the election.
     ReportsNothing,
+    /// The reconciler is not told that there is a promotion gate.
+    IgnoresGate,
 }
 
 /// More seeds than any of these bugs needs.
@@ -53,4 +55,5 @@ is_found! {
     unassigning_on_yield_is_found: UnassignsOnYield breaks "P";
     a_claim_that_never_yields_is_found: NeverYields breaks "";
     an_election_that_hears_nothing_of_its_claim_is_found: ReportsNothing breaks "";
+    an_ignored_promotion_gate_is_found: IgnoresGate breaks "the gate";
 }

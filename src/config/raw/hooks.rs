@@ -40,7 +40,7 @@ pub(super) fn read(group: &Table<'_>, told: &mut Collector) -> RawHooks {
     let entries = match value.get_ref() {
         DeValue::Table(entries) => entries,
         DeValue::Array(items) if items.iter().any(|item| item.get_ref().is_table()) => {
-            let message = format!("[{title}] must have single brackets: a group has one such table");
+            let message = format!("{title} must have single brackets: a group has one such table");
             return none(Err(told.error(&name.span(), &message, &format!("write `{title}`"))));
         }
         other => {

@@ -233,7 +233,9 @@ impl<'d> Table<'d> {
             (true, _) => format!("unknown key `{}` above the first table", toml_key(name)),
             (false, _) => format!("unknown key `{}` in {}", toml_key(name), self.title),
         };
-        let mend = match nearest(name, known.clone()) {
+        // What keepalived calls them.
+        let named = name.replace("notify_", "on_");
+        let mend = match nearest(&named, known.clone()) {
             Some(word @ ("check" | "claim")) => match self.group {
                 Some(group) => format!("did you mean `[[group.{}.{word}]]`?", group.key()),
                 None => format!("did you mean `{word}`?"),

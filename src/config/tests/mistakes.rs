@@ -433,7 +433,7 @@ majority = true
 probe.http = "http://203.0.113.10/"
 flap = { moves = 4, window = "10m" }
 [group.web.hooks]
-promote = ["/usr/local/bin/promote"]
+demote = ["/usr/local/bin/demote"]
 [[group.web.check]]
 http.url = "http://127.0.0.1/"
 [[group.web.check]]
@@ -473,9 +473,9 @@ haagent.toml:14:1: `flap` is not in this version yet
    14 | flap = { moves = 4, window = "10m" }
       | ^^^^
   mend: take it out
-haagent.toml:15:12: `hooks` is not in this version yet
-   15 | [group.web.hooks]
-      |            ^^^^^
+haagent.toml:16:1: `demote` is not in this version yet
+   16 | demote = ["/usr/local/bin/demote"]
+      | ^^^^^^
   mend: take it out
 haagent.toml:18:1: `http` is not in this version yet
    18 | http.url = "http://127.0.0.1/"
@@ -663,7 +663,7 @@ haagent.toml:12:1: unknown key `pririty` in [group.web]
 haagent.toml:13:1: unknown key `whatever` in [group.web]
    13 | whatever = 5
       | ^^^^^^^^
-  mend: known here: `peers`, `priority`, `priorities`, `majority`, `preempt`, `preempt_delay`, `claim_timeout`, `verify_interval`, `readiness_interval`, `check`, `claim`, `peers_tag`, `witness`, `witnesses`, `probe`, `flap` or `hooks`
+  mend: known here: `peers`, `priority`, `priorities`, `majority`, `preempt`, `preempt_delay`, `claim_timeout`, `verify_interval`, `readiness_interval`, `check`, `claim`, `hooks`, `peers_tag`, `witness`, `witnesses`, `probe` or `flap`
 "#,
     },
     Case {
