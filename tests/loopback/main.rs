@@ -17,6 +17,7 @@
 mod bad_input;
 mod faults;
 mod forgery;
+mod hooks;
 mod lab;
 mod oncall;
 mod operators;
