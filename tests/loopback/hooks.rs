@@ -147,7 +147,7 @@ fn an_agent_whose_hooks_others_may_replace_does_not_start() {
     let lab = Lab::settled(Setup { hooks: &[("on_master", "true")], ..Setup::default() });
     let b = lab.node("b");
     b.term();
-    let program = lab.hooks.file("b", "on_master");
+    let program = lab.hooks.program("on_master");
     fs::set_permissions(&program, fs::Permissions::from_mode(0o777)).unwrap();
     let said = b.run_to_its_end(&[]);
     said.expect_code(78);

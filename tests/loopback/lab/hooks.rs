@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-/// The hooks of all nodes, each with a folder of its own.
+/// The hooks of all nodes; each node has a folder of its own, `$F` in the scripts.
 #[derive(Debug)]
 pub struct Hooks {
     names: Vec<&'static str>,
@@ -24,11 +24,11 @@ impl Hooks {
         }
         let folder = tempfile::Builder::new().prefix("hooks-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         for node in nodes {
-            let own = folder.path().join(node);
-            fs::create_dir(&own).unwrap();
-            for (name, text) in hooks {
-                script(&own.join(name), &text.replace("$F", &own.display().to_string()));
-            }
+            fs::create_dir(folder.path().join(node)).unwrap();
+        }
+        for (name, text) in hooks {
+            let own = format!("F={}/$HAAGENT_NODE", folder.path().display());
+            script(&folder.path().join(name), &format!("{own}\n{text}"));
         }
         Self { names, folder: Some(folder) }
     }
@@ -38,12 +38,17 @@ impl Hooks {
         self.folder.as_ref().expect("this lab has hooks").path().join(node).join(name)
     }
 
+    /// The program of a hook, one for all nodes: their settings are compared.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.folder.as_ref().expect("this lab has hooks").path().join(name)
+    }
+
     /// The table of the configuration.
-    pub fn configuration(&self, node: &str, more: &str) -> String {
+    pub fn configuration(&self, more: &str) -> String {
         if self.names.is_empty() {
             return String::new();
         }
-        let lines = self.names.iter().map(|name| format!("{name} = [{:?}]\n", self.file(node, name)));
+        let lines = self.names.iter().map(|name| format!("{name} = [{:?}]\n", self.program(name)));
         format!("\n[group.web.hooks]\n{}{more}\n", lines.collect::<String>())
     }
 

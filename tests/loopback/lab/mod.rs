@@ -100,7 +100,7 @@ impl Lab {
         let hooks = Hooks::new(setup.hooks, setup.nodes);
         for node in &nodes {
             let mut configuration = configuration(&setup, node, member_addresses, port, &cloud);
-            configuration.push_str(&hooks.configuration(&node.name, setup.hooks_settings));
+            configuration.push_str(&hooks.configuration(setup.hooks_settings));
             node.configure(&configuration, KEY);
         }
         Self { hooks, nodes, client, cloud, _stranger: stranger, setup, port, _folder: folder }
