@@ -1,9 +1,21 @@
-//! The documentation of the configuration, compared with the program: every key, its default, and
-//! that the examples can be used. It proves that it would notice.
+//! The documentation, compared with the program. Here: every key of the configuration, its default,
+//! and that the examples can be used. Each comparison proves that it would notice.
+
+#![allow(clippy::unwrap_used, reason = "a test program")]
+
+#[path = "docs/generated.rs"]
+mod generated;
+#[path = "docs/mistakes.rs"]
+mod mistakes;
+#[path = "docs/pages.rs"]
+mod pages;
+#[path = "docs/protocol.rs"]
+mod protocol;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
 
 use haagent::config::{self, Loaded};
 
@@ -65,6 +77,16 @@ digitalocean.reserved_ip = "203.0.113.10"
 
 /// Told, not written: with no `old_key` the listing has the bare name.
 const NOT_A_KEY: &str = "old_key";
+
+#[allow(clippy::disallowed_methods, reason = "these are programs under test, not children of the agent")]
+fn program(name: &str) -> Command {
+    Command::new(name)
+}
+
+/// The built program, run in a folder.
+fn haagent(arguments: &[&str], folder: &Path) -> Output {
+    program(env!("CARGO_BIN_EXE_haagent")).args(arguments).current_dir(folder).output().unwrap()
+}
 
 fn loaded(text: &str) -> Loaded {
     config::parse("haagent.toml", text.as_bytes()).unwrap_or_else(|problems| panic!("{problems}\nin:\n{text}"))

@@ -64,7 +64,7 @@ fn node(now: Time, own: u8, peer: u8) -> Node {
         groups: vec![GroupParams { election, peers: vec![PeerIndex(0)], priority: Priority::DEFAULT }],
     };
     let mut node = Node::new(now, params, Keys::new(Key::new(&[1; 32]), None), None);
-    let candidacy = Candidacy { healthy: true, priority: Priority::DEFAULT, because: None };
+    let candidacy = Candidacy { healthy: true, priority: Priority::DEFAULT, because: None, since: None };
     node.handle(now, Input::Candidacy { group: GROUP, candidacy });
     node
 }

@@ -37,7 +37,10 @@ use crate::view::words;
 
 mod following;
 mod orders;
+mod reloading;
 mod telling;
+
+use reloading::{Asker, Reloads};
 
 /// How often the brain comes round without news: it stamps its mark and looks at the heart.
 const ROUND: Duration = Duration::from_millis(500);
@@ -121,6 +124,7 @@ pub(super) struct Brain {
     stale: bool,
     refreshes: Vec<oneshot::Sender<()>>,
     asked: VecDeque<Asked>,
+    reloads: Reloads,
     bulletin: Vec<u8>,
     ready: bool,
     disks: Disks,
@@ -148,6 +152,7 @@ impl Brain {
             stale: true,
             refreshes: Vec::new(),
             asked: VecDeque::new(),
+            reloads: Reloads::default(),
             bulletin: Vec::new(),
             ready: false,
             disks: Disks::default(),
@@ -198,7 +203,8 @@ impl Brain {
                 () = tokio::time::sleep(until_health) => self.expire_health()?,
                 _ = signals.term.recv() => return self.stop().await,
                 _ = signals.interrupt.recv() => return self.stop().await,
-                _ = signals.hang_up.recv() => tracing::warn!("reload is not in this version: nothing was read; to read a new configuration: haagent restart, then systemctl restart haagent"),
+                _ = signals.hang_up.recv() => self.begin_reload(Asker::signal()),
+                outcome = self.reloads.ended() => self.end_reload(outcome)?,
             }
             if let Some(code) = self.exit {
                 return Ok(code);
@@ -390,7 +396,7 @@ impl Brain {
                     tracing::info!(%group, "the drain is over");
                     self.resume(&[group], "haagent", None, None)?;
                 }
-                ActKind::Failover | ActKind::Restart => {
+                ActKind::Failover | ActKind::Restart | ActKind::Reload => {
                     self.know.acts.end(&group, kind);
                 }
             }

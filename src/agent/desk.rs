@@ -22,11 +22,16 @@ pub(super) const ASKS: usize = 64;
 /// The brain answers within one turn of its loop, and a view of the heart takes one of the heart's.
 const PROMPT: Duration = Duration::from_secs(3);
 
+/// Longer than the files may take to be read, shorter than the server waits for an answer.
+const RELOADING: Duration = Duration::from_secs(8);
+
 /// What only the brain can do.
 #[derive(Debug)]
 pub(super) enum Ask {
     /// Publish a new snapshot.
     Refresh(oneshot::Sender<()>),
+    /// Read the configuration again.
+    Reload { reason: Option<String>, by: String, answer: oneshot::Sender<Response> },
     /// Do this; the answer is whether it was taken.
     Act { act: Act, by: String, answer: oneshot::Sender<Result<String, Refusal>> },
 }
@@ -103,6 +108,7 @@ impl Handler for Desk {
                     other => other,
                 }
             }
+            Request::Reload { reason } => self.reload(reason, &caller).await,
             Request::Restart { reason } => self.act(Act::Restart { reason }, &caller, 0, |_| None).await,
         }
     }
@@ -115,6 +121,18 @@ impl Desk {
         self.asks.try_send(Ask::Refresh(done)).ok()?;
         tokio::time::timeout(PROMPT, refreshed).await.ok()?.ok()?;
         Some(self.snapshots.borrow().clone())
+    }
+
+    async fn reload(&self, reason: Option<String>, caller: &Caller) -> Response {
+        let (answer, answered) = oneshot::channel();
+        let ask = Ask::Reload { reason, by: caller.user.clone(), answer };
+        if self.asks.try_send(ask).is_err() {
+            return busy();
+        }
+        match tokio::time::timeout(RELOADING, answered).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(_)) | Err(_) => busy(),
+        }
     }
 
     fn groups(&self, named: Option<&GroupName>, what: &str) -> Result<Vec<GroupName>, Refusal> {

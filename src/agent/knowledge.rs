@@ -5,18 +5,21 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use super::acts::Acts;
 use super::bulletin::Bulletin;
+use super::reload::Configuration;
 use super::store::{Known, Store};
 use super::timeline::Timeline;
-use crate::checks::{CheckSettings, Running};
+use crate::checks::{self, CheckSettings, Running};
+use crate::claims::Tuning;
 use crate::cloud::discover::Directory;
-use crate::config::types::{Group as GroupSettings, OnStop};
+use crate::config::NodeGroup;
+use crate::config::types::OnStop;
 use crate::hooks::Hooks;
 use crate::proto::claim::event::{ClaimReport, Intent};
-use crate::proto::health::Health;
+use crate::proto::health::{CheckIndex, Health};
 use crate::proto::ids::{DropletId, GroupName, NodeName, Priority};
 use crate::proto::reach::Reach;
 use crate::proto::time::Time;
@@ -29,8 +32,6 @@ use crate::view::status::Stamp;
 pub(super) struct Identity {
     pub(super) name: NodeName,
     pub(super) address: Ipv4Addr,
-    pub(super) file: String,
-    pub(super) config_hash: u32,
     pub(super) interval: Duration,
     pub(super) on_stop: OnStop,
     pub(super) started: Stamp,
@@ -45,39 +46,68 @@ pub(super) struct GroupPart {
     pub(super) settings: u32,
     pub(super) priority: Priority,
     pub(super) health: Health,
-    pub(super) checks: Vec<CheckSettings>,
+    pub(super) checks: Vec<CheckPart>,
     pub(super) claim: ClaimReport,
     pub(super) timeline: Option<Timeline>,
     pub(super) intents: watch::Sender<Intent>,
     pub(super) directory: watch::Sender<Directory>,
+    pub(super) tunings: watch::Sender<Tuning>,
     pub(super) hooks: Hooks,
-    _running: Vec<Running>,
+    /// The numbers that checks of this group have had.
+    pub(super) indexes: usize,
+    /// Where its checks report.
+    pub(super) reports: mpsc::Sender<checks::Report>,
+}
+
+/// One check that runs.
+#[derive(Debug)]
+pub(super) struct CheckPart {
+    pub(super) index: CheckIndex,
+    pub(super) settings: CheckSettings,
+    _running: Running,
+}
+
+impl CheckPart {
+    /// Starts it.
+    pub(super) fn start(index: CheckIndex, settings: CheckSettings, reports: &mpsc::Sender<checks::Report>) -> Self {
+        let _running = checks::start(index, &settings, reports.clone());
+        Self { index, settings, _running }
+    }
+}
+
+/// A group's ways to its claim.
+#[derive(Debug)]
+pub(super) struct ClaimWays {
+    pub(super) intents: watch::Sender<Intent>,
+    pub(super) directory: watch::Sender<Directory>,
+    pub(super) tunings: watch::Sender<Tuning>,
 }
 
 impl GroupPart {
     pub(super) fn new(
-        settings: &GroupSettings,
-        priority: Priority,
+        group: &NodeGroup,
         health: Health,
-        checks: Vec<CheckSettings>,
-        running: Vec<Running>,
-        intents: watch::Sender<Intent>,
-        directory: watch::Sender<Directory>,
+        checks: Vec<CheckPart>,
+        reports: mpsc::Sender<checks::Report>,
+        ways: ClaimWays,
         hooks: Hooks,
     ) -> Self {
+        let ClaimWays { intents, directory, tunings } = ways;
         Self {
-            name: settings.name.clone(),
-            address: settings.claim.address(),
-            settings: settings.settings_hash(),
-            priority,
+            name: group.group.name.clone(),
+            address: group.group.claim.address(),
+            settings: group.group.settings_hash(),
+            priority: group.priority,
+            indexes: checks.len(),
             health,
             checks,
             claim: ClaimReport::default(),
             timeline: None,
             intents,
             directory,
+            tunings,
             hooks,
-            _running: running,
+            reports,
         }
     }
 }
@@ -103,6 +133,7 @@ impl PeerPart {
 #[derive(Debug)]
 pub(super) struct Knowledge {
     pub(super) identity: Identity,
+    pub(super) configuration: Configuration,
     pub(super) droplet: Option<DropletId>,
     /// How the heart is scheduled, in one line.
     pub(super) scheduling: String,

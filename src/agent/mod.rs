@@ -10,6 +10,7 @@
 //! | reach, forwarders | watch | they hold no state |
 //! | hooks, one a group | runs the operator's programs | what runs is killed: an agent that is gone could not follow it |
 //! | control server | answers | half a second for answers under way |
+//! | reload (thread, while one is under way) | reads the files | it changes nothing: the brain does |
 //! | log, history, state (threads) | write | flushed within a bound at the end |
 
 mod acts;
@@ -20,6 +21,7 @@ mod disk;
 mod knowledge;
 mod news;
 mod parts;
+mod reload;
 mod snapshot;
 mod store;
 mod timeline;
@@ -28,7 +30,6 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::config::secret::Secrets;
 use crate::config::{self, Config};
 use crate::hooks;
 use crate::proto::ids::GroupName;
@@ -76,19 +77,18 @@ fn started(file: &Path, log: &Log) -> u8 {
     for line in loaded.warnings.to_string().lines() {
         tracing::warn!("{line}");
     }
-    let secrets = match Secrets::read(&loaded.config) {
+    let secrets = match loaded.read_secrets(&file.display().to_string()) {
         Ok(secrets) => secrets,
-        Err(errors) => {
-            for (setting, error) in errors {
-                tracing::error!("{setting}: {error}; {}", error.mend());
+        Err(problems) => {
+            for line in problems.to_string().lines() {
+                tracing::error!("{line}");
             }
             return CONFIG;
         }
     };
-    let refused = hooks::vet(&loaded.config);
-    if !refused.is_empty() {
-        for (setting, error) in refused {
-            tracing::error!("{setting}: {error}; {}", error.mend());
+    if let Err(problems) = hooks::refuse(&file.display().to_string(), &loaded) {
+        for line in problems.to_string().lines() {
+            tracing::error!("{line}");
         }
         return CONFIG;
     }
@@ -100,9 +100,8 @@ fn started(file: &Path, log: &Log) -> u8 {
             return FAILED;
         }
     };
-    let file = file.display().to_string();
     let code = tokio::task::LocalSet::new().block_on(&runtime, async {
-        match parts::assemble(loaded.config, &secrets, &file, log.clone()).await {
+        match parts::assemble(loaded.config, secrets, file, log.clone()).await {
             Ok(assembled) => assembled.run().await,
             Err(error) => {
                 tracing::error!("{}", explained(&error));

@@ -14,8 +14,9 @@ use tokio::sync::{mpsc, watch};
 use super::acts::Acts;
 use super::brain::{Brain, Event};
 use super::desk::{ASKS, Desk};
-use super::knowledge::{Dropped, GroupPart, Identity, Knowledge, PeerPart};
+use super::knowledge::{CheckPart, ClaimWays, Dropped, GroupPart, Identity, Knowledge, PeerPart};
 use super::news::News;
+use super::reload::Configuration;
 use super::store::{Known, Store, StoreError};
 use crate::checks::{self, CheckKind, CheckSettings, docker};
 use crate::claims::{self, digitalocean as driver};
@@ -117,22 +118,15 @@ impl Assembled {
 /// Makes all parts of this node and starts them.
 pub(super) async fn assemble(
     config: Config,
-    secrets: &Secrets,
-    file: &str,
+    secrets: Secrets,
+    file: &Path,
     log: Log,
 ) -> Result<Assembled, AssembleError> {
     let resolver = Resolver::default();
     let metadata = metadata::Client::new(config.digitalocean.metadata_url.as_str(), resolver.clone())?;
     let node = for_this_host(&config, &metadata).await?;
     let State { store, mut known, acts, history } = open_state(&config.node.state_dir).await?;
-    let cloud = client::Settings {
-        api_url: config.digitalocean.api_url.as_str().to_owned(),
-        token: secrets.token.clone(),
-        token_source: config.digitalocean.token.to_string(),
-        ca_file: config.digitalocean.ca_file.clone(),
-        timeout: config.digitalocean.timeout,
-        resolver: resolver.clone(),
-    };
+    let cloud = client_settings(&config, &secrets, &resolver);
     let api_url = client::base_url(&cloud.api_url)?;
 
     let peers: Vec<Ipv4Addr> = node
@@ -153,7 +147,7 @@ pub(super) async fn assemble(
     }
     let notifier = Arc::new(Notifier::from_env()?);
     let server = Server::bind(&config.control.socket)?;
-    let (heart, news) = heart::start(plan(&node, secrets, &peers, &known, &notifier)?)?;
+    let (heart, news) = heart::start(plan(&node, &secrets, &peers, &known, &notifier)?)?;
     let scheduling = match heart.scheduling {
         Some(scheduling) => scheduling.to_string(),
         None => "realtime is not asked for (node.realtime = false)".to_owned(),
@@ -170,13 +164,13 @@ pub(super) async fn assemble(
 
     let (events, incoming) = mpsc::channel(EVENTS);
     // One client for all groups: the host's authorities are read once, and a warm connection serves any.
-    let api = Client::new(cloud)?;
+    let (api, newest_api) = watch::channel(Client::new(cloud)?);
     let mut groups = Vec::with_capacity(node.groups.len());
     for (index, group) in node.groups.iter().enumerate() {
-        let (api, metadata) = (api.clone(), metadata.clone());
+        let (api, metadata) = (newest_api.clone(), metadata.clone());
         groups.push(start_group(GroupIndex(index), group, &node, &known, api, metadata, &events)?);
     }
-    start_reach(&api_url, resolver, &events);
+    start_reach(&api_url, resolver.clone(), &events);
     if node.droplet_id.is_none() {
         tokio::spawn(find_droplet(metadata, events.clone()));
     }
@@ -184,14 +178,13 @@ pub(super) async fn assemble(
     let identity = Identity {
         name: node.name.clone(),
         address: node.address,
-        file: file.to_owned(),
-        config_hash: node.groups.iter().fold(0, |sum: u32, group| sum.rotate_left(1) ^ group.group.settings_hash()),
         interval: config.heartbeat.interval,
         on_stop: config.node.on_stop,
         started: super::stamp(),
         began: clock::now(),
     };
     let know = Knowledge {
+        configuration: Configuration::new(file, config, secrets, resolver, api, identity.started),
         identity,
         droplet: node.droplet_id,
         scheduling,
@@ -286,12 +279,6 @@ fn plan(
     known: &Known,
     notifier: &Arc<Notifier>,
 ) -> Result<Plan, AssembleError> {
-    let keys = match &secrets.keys {
-        None => Keys::keyless(),
-        Some(keys) => {
-            Keys::new(Key::new(keys.key.expose()), keys.old_key.as_ref().map(|old_key| Key::new(old_key.expose())))
-        }
-    };
     let groups = node.groups.iter().map(|group| group_params(node, group, peers)).collect();
     Ok(Plan {
         node: node::Params {
@@ -302,7 +289,7 @@ fn plan(
             peers: peers.to_vec(),
             groups,
         },
-        keys,
+        keys: keys(secrets),
         memory: Some(known.memory.clone()),
         port: node.config.heartbeat.port.get(),
         realtime: node.config.node.realtime,
@@ -310,7 +297,29 @@ fn plan(
     })
 }
 
-fn group_params(node: &NodeConfig, group: &NodeGroup, peers: &[Ipv4Addr]) -> GroupParams {
+/// How the API is asked.
+pub(super) fn client_settings(config: &Config, secrets: &Secrets, resolver: &Resolver) -> client::Settings {
+    client::Settings {
+        api_url: config.digitalocean.api_url.as_str().to_owned(),
+        token: secrets.token.clone(),
+        token_source: config.digitalocean.token.to_string(),
+        ca_file: config.digitalocean.ca_file.clone(),
+        timeout: config.digitalocean.timeout,
+        resolver: resolver.clone(),
+    }
+}
+
+/// What the heart signs with.
+pub(super) fn keys(secrets: &Secrets) -> Keys {
+    match &secrets.keys {
+        None => Keys::keyless(),
+        Some(keys) => {
+            Keys::new(Key::new(keys.key.expose()), keys.old_key.as_ref().map(|old_key| Key::new(old_key.expose())))
+        }
+    }
+}
+
+pub(super) fn group_params(node: &NodeConfig, group: &NodeGroup, peers: &[Ipv4Addr]) -> GroupParams {
     let settings = &group.group;
     let place = |address: &Ipv4Addr| peers.iter().position(|peer| peer == address).map(PeerIndex);
     let (preempt, preempt_delay) = match settings.preempt {
@@ -340,17 +349,17 @@ fn start_group(
     group: &NodeGroup,
     node: &NodeConfig,
     known: &Known,
-    api: Client,
+    api: watch::Receiver<Client>,
     metadata: metadata::Client,
     events: &mpsc::Sender<Event>,
 ) -> Result<GroupPart, AssembleError> {
     let settings = &group.group;
-    let checks: Vec<CheckSettings> = settings.checks.iter().map(|check| check_settings(check, node)).collect();
-    let paces = checks.iter().map(|check| (Arc::clone(&check.name), check.pace));
+    let (looks, mut seen) = mpsc::channel(checks::REPORT_QUEUE);
+    let checks = settings.checks.iter().map(|check| check_settings(check, node));
+    let checks: Vec<CheckPart> =
+        (0..).map(CheckIndex).zip(checks).map(|(index, check)| CheckPart::start(index, check, &looks)).collect();
+    let paces = checks.iter().map(|check| (Arc::clone(&check.settings.name), check.settings.pace));
     let health = Health::new(clock::now(), group.priority, paces);
-    let (reports, mut seen) = mpsc::channel(checks::REPORT_QUEUE);
-    let running =
-        checks.iter().enumerate().map(|(n, check)| checks::start(CheckIndex(n), check, reports.clone())).collect();
     forward(events, async move || seen.recv().await, move |report| Event::Check(index, report));
 
     let directory = Directory {
@@ -360,7 +369,7 @@ fn start_group(
     let (directory, directory_seen) = watch::channel(directory);
     let names =
         hooks::Names { node: node.name.clone(), group: settings.name.clone(), address: settings.claim.address() };
-    let hooks::Started { hooks, promotion, gated } = hooks::start(names, settings.hooks.clone());
+    let hooks::Started { hooks, promotion } = hooks::start(names, settings.hooks.clone());
     let mut changes = hooks.changes();
     forward(events, async move || changes.changed().await.ok(), move |()| Event::Hooks);
     let driver = driver::DigitalOcean::new(driver::Settings {
@@ -371,19 +380,13 @@ fn start_group(
         directory: directory_seen,
         promotion,
     });
-    let reconciler = Reconciler::new(claim::Params {
-        heartbeat_interval: node.config.heartbeat.interval,
-        verify_interval: settings.times.verify_interval(),
-        readiness_interval: settings.times.readiness_interval(),
-        claim_timeout: settings.times.claim_timeout(),
-        calls_per_minute: node.config.digitalocean.calls_per_minute.get(),
-        gated: settings.hooks.promote.is_some(),
-        seed: rng::seed()?,
-    });
+    let params = claim_params(node, group, rng::seed()?);
+    let reconciler = Reconciler::new(params.clone());
+    let (tunings, tuned) = watch::channel(claims::Tuning { params, token: 0 });
     let (intents, intended) = watch::channel(Intent::Yield);
     let (reported, mut reports) = watch::channel(ClaimReport::default());
     let (happened, mut happenings) = mpsc::channel(claims::EVENTS);
-    let channels = claims::Channels { intents: intended, gated, reports: reported, events: happened };
+    let channels = claims::Channels { tunings: tuned, intents: intended, reports: reported, events: happened };
     tokio::spawn(claims::run(reconciler, driver, channels));
     let newest = async move || {
         reports.changed().await.ok()?;
@@ -391,7 +394,21 @@ fn start_group(
     };
     forward(events, newest, move |report| Event::Claim(index, Box::new(report)));
     forward(events, async move || happenings.recv().await, move |event| Event::Happened(index, event));
-    Ok(GroupPart::new(settings, group.priority, health, checks, running, intents, directory, hooks))
+    Ok(GroupPart::new(group, health, checks, looks, ClaimWays { intents, directory, tunings }, hooks))
+}
+
+/// How a group's claim is kept. The seed is the reconciler's own from its start on.
+pub(super) fn claim_params(node: &NodeConfig, group: &NodeGroup, seed: u64) -> claim::Params {
+    let times = &group.group.times;
+    claim::Params {
+        heartbeat_interval: node.config.heartbeat.interval,
+        verify_interval: times.verify_interval(),
+        readiness_interval: times.readiness_interval(),
+        claim_timeout: times.claim_timeout(),
+        calls_per_minute: node.config.digitalocean.calls_per_minute.get(),
+        gated: group.group.hooks.promote.is_some(),
+        seed,
+    }
 }
 
 /// Passes on what a part says, until one side is gone.
@@ -410,7 +427,7 @@ fn forward<T: Send + 'static>(
     });
 }
 
-fn check_settings(check: &types::Check, node: &NodeConfig) -> CheckSettings {
+pub(super) fn check_settings(check: &types::Check, node: &NodeConfig) -> CheckSettings {
     let types::CheckKind::Docker(docker) = &check.kind;
     CheckSettings {
         name: Arc::from(check.name.as_str()),

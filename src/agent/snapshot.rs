@@ -4,7 +4,7 @@
 use std::net::Ipv4Addr;
 
 use super::bulletin::GroupBulletin;
-use super::knowledge::{GroupPart, Identity, Knowledge, PeerPart};
+use super::knowledge::{GroupPart, Knowledge, PeerPart};
 use super::stamp;
 use crate::heart::HeartView;
 use crate::hooks::{self, Outcome};
@@ -18,7 +18,7 @@ use crate::proto::reach;
 use crate::proto::time::{Duration, Time};
 use crate::sys::clock;
 use crate::view::status::{
-    Act, Check, CheckVerdict, Claim, ClaimHolder, ClaimKind, ConfigState, Group, GroupFacts, Hook, HookState, Peer, Presence, Reach,
+    Act, Check, CheckVerdict, Claim, ClaimHolder, ClaimKind, Group, GroupFacts, Hook, HookState, Peer, Presence, Reach,
     Rejected, Stamp, State, Status, Word, millis,
 };
 use crate::view::words;
@@ -76,7 +76,7 @@ pub(super) fn starting(know: &Knowledge) -> Status {
         };
         Group::new(&identity.name, facts)
     });
-    status(identity, groups.collect(), know.scheduling.clone(), 0, Vec::new())
+    status(know, groups.collect(), 0, Vec::new())
 }
 
 /// The snapshot of a view of the heart.
@@ -85,24 +85,22 @@ pub(super) fn of(know: &Knowledge, view: &HeartView) -> Status {
         let facts = GroupSnapshot { know, part, election, links: &view.node.links, now: view.at }.facts();
         Group::new(&know.identity.name, facts)
     });
-    status(&know.identity, groups.collect(), know.scheduling.clone(), know.log.dropped(), warnings(know, view))
+    status(know, groups.collect(), know.log.dropped(), warnings(know, view))
 }
 
-fn status(identity: &Identity, groups: Vec<Group>, scheduling: String, dropped: u64, warnings: Vec<String>) -> Status {
+fn status(know: &Knowledge, groups: Vec<Group>, dropped: u64, warnings: Vec<String>) -> Status {
+    let identity = &know.identity;
     Status {
         at: stamp(),
         node: identity.name.clone(),
         node_id: identity.name.id().to_string(),
+        address: identity.address,
+        interval_ms: millis(identity.interval),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         started: identity.started,
         uptime_ms: millis(clock::now() - identity.began),
-        scheduling,
-        config: ConfigState {
-            file: identity.file.clone(),
-            hash: format!("{:08x}", identity.config_hash),
-            loaded: identity.started,
-            error: None,
-        },
+        scheduling: know.scheduling.clone(),
+        config: know.configuration.state(&know.groups),
         log_lines_dropped: dropped,
         warnings,
         groups,
@@ -162,7 +160,7 @@ pub(super) fn checks(part: &GroupPart) -> Vec<Check> {
         Some(Verdict::TimedOut) => CheckVerdict::TimedOut,
         Some(Verdict::CouldNotRun) => CheckVerdict::CouldNotRun,
     };
-    let settings = part.checks.iter();
+    let settings = part.checks.iter().map(|check| &check.settings);
     settings
         .zip(part.health.checks())
         .map(|(settings, status)| Check {

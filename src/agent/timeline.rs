@@ -145,8 +145,10 @@ impl Timeline {
         let silent = matches!(self.taken.reason, Reason::Silent { .. });
         let heard = evidence.last_heard.filter(|_| silent);
         let missed = evidence.missed.filter(|_| silent);
+        let offered = matches!(self.taken.reason, Reason::Offered { .. });
+        let detected = missed.or(evidence.offered_for.filter(|_| offered));
         let decided = self.taken.at;
-        let first = [heard, missed, Some(decided)].into_iter().flatten().min().unwrap_or(decided);
+        let first = [heard, detected, Some(decided)].into_iter().flatten().min().unwrap_or(decided);
         let since = |at: Option<Time>| at.map(|at| millis(at - first));
         Move {
             kind: self.kind,
@@ -159,7 +161,7 @@ impl Timeline {
             at: self.decided_at,
             phases_ms: Phases {
                 last_heartbeat: since(heard),
-                detected: since(missed),
+                detected: since(detected),
                 decided: since(Some(decided)),
                 promoted: since(self.promoted),
                 assign_sent: since(self.assign_sent),
@@ -256,6 +258,18 @@ mod tests {
         timeline.reach(Milestone::Verified, Time::from_millis(3_000), now, &own);
         let again = timeline.reach(Milestone::AssignSent, Time::from_millis(9_000), now, &own).unwrap();
         assert_eq!((again.by, timeline.asked()), (None, None), "a repair is nobody's order");
+    }
+
+    #[test]
+    fn the_steps_of_an_offered_move_count_from_the_fault_at_the_old_master() {
+        let (own, now) = (name(Ipv4Addr::new(10, 0, 0, 2)), Stamp::from_unix_millis(9));
+        let mut transition = taken(Reason::Offered { by: OLD, cause: HandOver::Fault });
+        transition.evidence.offered_for = Some(Time::from_millis(1_490));
+        let mut timeline = Timeline::begin(&transition, now, name).unwrap();
+        let moved = timeline.reach(Milestone::AssignSent, Time::from_millis(2_510), now, &own).unwrap();
+        let phases = moved.phases_ms;
+        let steps = (phases.last_heartbeat, phases.detected, phases.decided, phases.assign_sent);
+        assert_eq!(steps, (None, Some(0), Some(1_010), Some(1_020)));
     }
 
     #[test]

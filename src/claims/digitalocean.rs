@@ -23,8 +23,8 @@ const SIGHT_KEPT: Duration = Duration::from_secs(60);
 /// What a driver needs to know.
 #[derive(Debug)]
 pub struct Settings {
-    /// The API.
-    pub api: Client,
+    /// The API; each action asks the newest client.
+    pub api: watch::Receiver<Client>,
     /// This droplet's metadata service.
     pub metadata: metadata::Client,
     /// The reserved IP.
@@ -45,14 +45,21 @@ pub struct Settings {
 /// anything but its number is read.
 #[derive(Debug)]
 pub struct DigitalOcean {
-    api: Client,
+    api: watch::Receiver<Client>,
     metadata: metadata::Client,
     address: Ipv4Addr,
     droplet: OnceLock<DropletId>,
     directory: watch::Receiver<Directory>,
     promotion: Promotion,
-    /// When the API last showed a droplet.
-    sight: Mutex<Option<Time>>,
+    sight: Mutex<Option<Sight>>,
+}
+
+/// The API showed a droplet.
+#[derive(Debug)]
+struct Sight {
+    at: Time,
+    /// To this client: another token may see less.
+    client: Client,
 }
 
 impl DigitalOcean {
@@ -62,6 +69,10 @@ impl DigitalOcean {
         let Settings { api, metadata, address, droplet, directory, promotion } = settings;
         let droplet = droplet.map(OnceLock::from).unwrap_or_default();
         Self { api, metadata, address, droplet, directory, promotion, sight: Mutex::default() }
+    }
+
+    fn api(&self) -> Client {
+        self.api.borrow().clone()
     }
 
     async fn own_droplet(&self) -> Result<DropletId, Failure> {
@@ -90,18 +101,19 @@ impl DigitalOcean {
 
     async fn look_api(&self, connection: Connection) -> Result<Outcome, Failure> {
         let own = self.own_droplet().await?;
-        let shown = self.api.reserved_ip(self.address, connection).await.map_err(|error| error.failure())?;
+        let api = self.api();
+        let shown = api.reserved_ip(self.address, connection).await.map_err(|error| error.failure())?;
         let directory = self.directory.borrow().clone();
         let holder = match directory.judge(&shown.droplet, own) {
             Verdict::Holder(holder) => {
-                self.saw_a_droplet();
+                self.saw_a_droplet(&api);
                 holder
             }
-            Verdict::NobodyIfSeen if self.may_see(own).await? => Holder::Nobody,
+            Verdict::NobodyIfSeen if self.may_see(&api, own).await? => Holder::Nobody,
             Verdict::NobodyIfSeen => Holder::Unknown,
-            Verdict::Read(droplet) => match self.api.droplet(droplet).await {
+            Verdict::Read(droplet) => match api.droplet(droplet).await {
                 Ok(droplet) => {
-                    self.saw_a_droplet();
+                    self.saw_a_droplet(&api);
                     directory.holder(&droplet, own)
                 }
                 Err(error) => match error.status() {
@@ -116,12 +128,12 @@ impl DigitalOcean {
 
     async fn assign(&self) -> Result<Outcome, Failure> {
         let own = self.own_droplet().await?;
-        let action = self.api.assign(self.address, own).await.map_err(|error| error.failure())?;
+        let action = self.api().assign(self.address, own).await.map_err(|error| error.failure())?;
         Ok(Outcome::Accepted { action: action.cloud_id() })
     }
 
     async fn poll(&self, action: CloudActionId) -> Result<Outcome, Failure> {
-        match self.api.action(self.address, action).await {
+        match self.api().action(self.address, action).await {
             Ok(action) => Ok(Outcome::Progress(action.progress())),
             // Not visible yet, or (addresses brought along) never.
             Err(error) if error.status() == Some(404) => Ok(Outcome::Progress(Progress::Unknown)),
@@ -136,14 +148,14 @@ impl DigitalOcean {
     }
 
     /// Whether the token may see droplets: it has shown one lately, or shows this node's own.
-    async fn may_see(&self, own: DropletId) -> Result<bool, Failure> {
-        let seen = *self.sight.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.is_some_and(|at| clock::now().since(at) < SIGHT_KEPT) {
+    async fn may_see(&self, api: &Client, own: DropletId) -> Result<bool, Failure> {
+        let lately = |sight: &Sight| clock::now().since(sight.at) < SIGHT_KEPT && sight.client.is_clone_of(api);
+        if self.sight.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(lately) {
             return Ok(true);
         }
-        match self.api.droplet(own).await {
+        match api.droplet(own).await {
             Ok(_) => {
-                self.saw_a_droplet();
+                self.saw_a_droplet(api);
                 Ok(true)
             }
             Err(error) if error.status() == Some(403) => Ok(false),
@@ -151,8 +163,9 @@ impl DigitalOcean {
         }
     }
 
-    fn saw_a_droplet(&self) {
-        *self.sight.lock().unwrap_or_else(PoisonError::into_inner) = Some(clock::now());
+    fn saw_a_droplet(&self, api: &Client) {
+        let sight = Sight { at: clock::now(), client: api.clone() };
+        *self.sight.lock().unwrap_or_else(PoisonError::into_inner) = Some(sight);
     }
 }
 
@@ -162,7 +175,7 @@ impl Driver for DigitalOcean {
             Action::LookLocal => self.look_local().await,
             Action::LookApi { fresh: false } => self.look_api(Connection::Kept).await,
             Action::LookApi { fresh: true } => self.look_api(Connection::Fresh).await,
-            Action::Warm => self.api.warm().await.map(|()| Outcome::Warmed).map_err(|error: Error| error.failure()),
+            Action::Warm => self.api().warm().await.map(|()| Outcome::Warmed).map_err(|error: Error| error.failure()),
             Action::Assign => self.assign().await,
             Action::Poll { action } => self.poll(action).await,
             Action::Promote => self.promote().await,
@@ -188,6 +201,7 @@ mod tests {
         api: Server,
         metadata: Server,
         driver: DigitalOcean,
+        client: watch::Sender<Client>,
     }
 
     async fn cloud(api: impl IntoIterator<Item = Reply>, metadata: impl IntoIterator<Item = Reply>) -> Cloud {
@@ -200,16 +214,17 @@ mod tests {
             timeout: Duration::from_secs(5),
             resolver: Resolver::default(),
         };
+        let (client, api_client) = watch::channel(Client::new(settings).unwrap());
         let directory = Directory { members: vec![PEER], droplets: [(DropletId(2), PEER)].into() };
         let driver = DigitalOcean::new(Settings {
-            api: Client::new(settings).unwrap(),
+            api: api_client,
             metadata: metadata::Client::new(&metadata.url(), Resolver::default()).unwrap(),
             address: ADDRESS,
             droplet: None,
             directory: watch::channel(directory).1,
             promotion: Promotion::none(),
         });
-        Cloud { api, metadata, driver }
+        Cloud { api, metadata, driver, client }
     }
 
     fn text(text: &str) -> Reply {
@@ -264,9 +279,31 @@ mod tests {
         }
         assert_eq!(cloud.api.seen().requests.len(), 6);
         // It is old now: the same answer says nothing until the right is shown again.
-        *cloud.driver.sight.lock().unwrap() = Some(clock::now().before(SIGHT_KEPT));
+        cloud.driver.sight.lock().unwrap().as_mut().unwrap().at = clock::now().before(SIGHT_KEPT);
         let outcome = cloud.driver.perform(Action::LookApi { fresh: false }).await;
         assert!(matches!(outcome, Outcome::Failed(_)), "{outcome:?}");
+    }
+
+    #[tokio::test]
+    async fn another_client_is_asked_at_once_and_what_the_one_before_saw_is_no_proof() {
+        let replies =
+            [held_by("null"), Reply::Keep(json(200, OWN)), held_by("null"), Reply::Keep(json(403, FORBIDDEN))];
+        let cloud = cloud(replies, [text("1")]).await;
+        let nobody = Outcome::Api { holder: Holder::Nobody, locked: true };
+        assert_eq!(cloud.driver.perform(Action::LookApi { fresh: false }).await, nobody);
+        let settings = client::Settings {
+            api_url: cloud.api.url(),
+            token: Secret::new("another".to_owned()),
+            token_source: "/etc/haagent/do-token".to_owned(),
+            ca_file: None,
+            timeout: Duration::from_secs(5),
+            resolver: Resolver::default(),
+        };
+        cloud.client.send_replace(Client::new(settings).unwrap());
+        let unknown = Outcome::Api { holder: Holder::Unknown, locked: true };
+        assert_eq!(cloud.driver.perform(Action::LookApi { fresh: false }).await, unknown);
+        let requests = cloud.api.seen().requests;
+        assert!(requests[1].contains("Bearer t\r") && requests[2].contains("Bearer another\r"), "{requests:?}");
     }
 
     #[tokio::test]

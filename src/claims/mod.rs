@@ -5,7 +5,7 @@
 //! ends when nobody sends intents any more, and may be dropped at any point:
 //! what is under way is dropped with it, and nothing is ever unassigned by that.
 //!
-//! Channels: intents and reports are `watch`es, because only the newest counts.
+//! Channels: intents, reports and settings are `watch`es, because only the newest counts.
 //! Events are a bounded queue ([`EVENTS`]); one that does not fit is logged and
 //! dropped, because history must not hold up a failover.
 
@@ -17,8 +17,8 @@ use futures_util::future::{AbortHandle, abortable};
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{mpsc, watch};
 
-use crate::proto::claim::Reconciler;
 use crate::proto::claim::event::{Action, ClaimReport, Failure, Input, Intent, Milestone, Outcome, Output, Ticket};
+use crate::proto::claim::{Params, Reconciler};
 use crate::proto::time::{Duration, Time};
 use crate::sys::clock;
 
@@ -50,13 +50,22 @@ pub enum Happened {
     Failed(Failure),
 }
 
+/// What a reload may change of a running claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tuning {
+    /// The reconciler's settings.
+    pub params: Params,
+    /// Another number: the driver has another token.
+    pub token: u64,
+}
+
 /// The task's ways to the rest of the agent.
 #[derive(Debug)]
 pub struct Channels {
+    /// The settings in force. The reconciler has the first ones.
+    pub tunings: watch::Receiver<Tuning>,
     /// What the election wants. The task ends with its sender.
     pub intents: watch::Receiver<Intent>,
-    /// Whether a hold has a promotion gate; as the reconciler was made, until it changes.
-    pub gated: watch::Receiver<bool>,
     /// What the election and the operator are told.
     pub reports: watch::Sender<ClaimReport>,
     /// What is kept and logged; at least [`EVENTS`] deep.
@@ -100,6 +109,7 @@ async fn drive(mut core: impl Core, driver: &impl Driver, mut channels: Channels
     let mut running = FuturesUnordered::new();
     let mut started: HashMap<Ticket, (Action, AbortHandle)> = HashMap::new();
     channels.intents.mark_changed();
+    let mut token = channels.tunings.borrow_and_update().token;
     loop {
         while let Some(output) = core.poll_output() {
             match output {
@@ -121,7 +131,16 @@ async fn drive(mut core: impl Core, driver: &impl Driver, mut channels: Channels
                 Ok(()) => Input::Intent(*channels.intents.borrow_and_update()),
                 Err(_) => return,
             },
-            Ok(()) = channels.gated.changed() => Input::Gated(*channels.gated.borrow_and_update()),
+            Ok(()) = channels.tunings.changed() => {
+                let tuning = channels.tunings.borrow_and_update().clone();
+                if std::mem::replace(&mut token, tuning.token) == tuning.token {
+                    Input::Params(tuning.params)
+                } else {
+                    // One input at a time: the settings come in the next round.
+                    channels.tunings.mark_changed();
+                    Input::Credentials
+                }
+            }
             Some((ticket, ended)) = running.next() => {
                 started.remove(&ticket);
                 match ended {

@@ -82,6 +82,7 @@ struct Bench {
     script: Script,
     fake: Fake,
     intents: watch::Sender<Intent>,
+    tunings: watch::Sender<Tuning>,
     reports: watch::Receiver<ClaimReport>,
     events: mpsc::Receiver<Event>,
     task: JoinHandle<()>,
@@ -93,10 +94,23 @@ fn start(events: usize, on_intent: impl IntoIterator<Item = Vec<Output>>) -> Ben
     let (intents, intents_out) = watch::channel(Intent::Yield);
     let (reports_in, reports) = watch::channel(ClaimReport::default());
     let (events_in, events) = mpsc::channel(events);
-    let channels = Channels { intents: intents_out, gated: watch::channel(false).1, reports: reports_in, events: events_in };
+    let (tunings, tunings_out) = watch::channel(Tuning { params: params(1), token: 0 });
+    let channels = Channels { tunings: tunings_out, intents: intents_out, reports: reports_in, events: events_in };
     let (core, driver) = (script.clone(), fake.clone());
     let task = tokio::spawn(async move { drive(core, &driver, channels).await });
-    Bench { script, fake, intents, reports, events, task }
+    Bench { script, fake, intents, tunings, reports, events, task }
+}
+
+fn params(verify: u64) -> Params {
+    Params {
+        heartbeat_interval: Duration::from_millis(500),
+        verify_interval: Duration::from_secs(verify),
+        readiness_interval: Duration::from_secs(300),
+        claim_timeout: Duration::from_secs(60),
+        calls_per_minute: 60,
+        gated: false,
+        seed: 0,
+    }
 }
 
 async fn eventually(what: &str, condition: impl Fn() -> bool) {
@@ -122,6 +136,17 @@ async fn the_first_intent_and_each_newer_one_reach_the_reconciler() {
     eventually("the first intent", || heard() == [Input::Intent(Intent::Yield)]).await;
     bench.intents.send_replace(hold);
     eventually("the second intent", || heard().last() == Some(&Input::Intent(hold))).await;
+}
+
+#[tokio::test]
+async fn a_reload_reaches_the_reconciler_and_another_token_is_told_first() {
+    let bench = start(EVENTS, []);
+    let heard = || bench.script.heard.lock().unwrap().clone();
+    eventually("the first intent", || heard().len() == 1).await;
+    bench.tunings.send_replace(Tuning { params: params(2), token: 0 });
+    eventually("other settings", || heard()[1..] == [Input::Params(params(2))]).await;
+    bench.tunings.send_replace(Tuning { params: params(3), token: 1 });
+    eventually("another token", || heard()[2..] == [Input::Credentials, Input::Params(params(3))]).await;
 }
 
 #[tokio::test]
@@ -249,7 +274,8 @@ async fn a_master_claims_what_nobody_has_and_verifies_it() {
     let (intents, intents_out) = watch::channel(Intent::Yield);
     let (reports_in, mut reports) = watch::channel(ClaimReport::default());
     let (events_in, mut events) = mpsc::channel(EVENTS);
-    let channels = Channels { intents: intents_out, gated: watch::channel(false).1, reports: reports_in, events: events_in };
+    let (_tunings, tunings_out) = watch::channel(Tuning { params: params(1), token: 0 });
+    let channels = Channels { tunings: tunings_out, intents: intents_out, reports: reports_in, events: events_in };
     let driver = Arc::clone(&cloud);
     let task = tokio::spawn(async move { drive(reconciler, &driver, channels).await });
 

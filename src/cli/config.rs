@@ -4,9 +4,9 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use crate::config::secret::{SecretError, Secrets};
+use crate::config::{self, EXAMPLE, Loaded, Problems, Setting, Severity, Value};
 use crate::hooks;
 use crate::sys::program::ProgramError;
-use crate::config::{self, EXAMPLE, Loaded, Problems, Setting, Severity, Value};
 
 /// The columns before `# default`.
 const MARGIN: usize = 48;

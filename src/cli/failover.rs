@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::talk::{ActOption, told};
-use super::{ACT_EXIT_CODES, Terminal, duration, exit};
+use super::{ACT_EXIT_CODES, Terminal, after, duration, exit};
 use crate::control::wire::{Request, Response};
 use crate::proto::ids::{GroupName, NodeName};
 use crate::view::render::clean;
@@ -11,7 +11,10 @@ use crate::view::status::millis;
 
 /// Move the address to another node now
 #[derive(Debug, clap::Args)]
-#[command(after_help = ACT_EXIT_CODES)]
+#[command(after_help = after(
+    ACT_EXIT_CODES,
+    &["haagent failover --dry-run", "haagent failover --to web-2 --reason 'new disk in web-1'"],
+))]
 pub(super) struct Arguments {
     #[command(flatten)]
     act: ActOption,
@@ -27,10 +30,10 @@ pub(super) struct Arguments {
     /// Take the address from a droplet that is no member
     #[arg(long)]
     take: bool,
-    /// Wait for the verified claim at most this long
+    /// Wait for the verified claim at most this long, as 90s or 5m
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
     timeout: Duration,
-    /// Do not ask
+    /// Do not ask a person at a terminal first
     #[arg(short, long)]
     yes: bool,
 }

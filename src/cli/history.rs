@@ -2,22 +2,25 @@
 
 use super::status::json;
 use super::talk::{AgentOption, unanswered};
-use super::{GroupOption, Terminal, exit};
+use super::{GroupOption, Terminal, after, exit};
 use crate::control::wire::{Request, Response};
 use crate::view::history;
 
 /// Show the last moves, changes of state and human acts, with the timeline of each move
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Exit codes: 0 shown; 3 usage error, or the agent cannot be asked.")]
+#[command(after_help = after(
+    "Exit codes: 0 shown; 3 usage error, or the agent cannot be asked.",
+    &["haagent history", "haagent history -n 1 --group web"],
+))]
 pub(super) struct Arguments {
     #[command(flatten)]
     agent: AgentOption,
     #[command(flatten)]
     group: GroupOption,
-    /// How many entries, the newest ones
+    /// How many entries, the newest ones, from 1 on
     #[arg(short = 'n', long = "number", value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     number: u32,
-    /// For programs; the fields are described in docs/status.md
+    /// Print JSON, for programs; docs/status.md describes the fields
     #[arg(long)]
     json: bool,
 }

@@ -9,23 +9,27 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint};
 
 use crate::config::DEFAULT_FILE;
 use crate::proto::ids::GroupName;
 use crate::view::render::Style;
 
+mod completions;
 pub mod config;
 mod drain;
 mod failover;
 mod history;
 pub mod keygen;
+mod man;
+mod reload;
 mod restart;
 mod resume;
 pub mod run;
 mod status;
 mod talk;
 mod wait;
+mod why;
 
 /// Exit codes, as the contract has them.
 mod exit {
@@ -47,7 +51,17 @@ const PROMPT_EXIT_CODES: &str = "Exit codes: 0 done, or already so; 1 refused or
 3 usage error, or the agent cannot be asked.";
 
 #[derive(Debug, Parser)]
-#[command(name = "haagent", version, about = "Keeps a reserved IP on a server that works")]
+#[command(
+    name = "haagent",
+    version,
+    about = "Keeps a reserved IP on a server that works",
+    // What a terminal is wide where nobody asked for more; and what is not a terminal gets the same.
+    max_term_width = 80,
+    after_help = after(
+        "Exit codes: 3 usage error, for every command; each command's help has its others.",
+        &["haagent status", "haagent drain --help", "haagent man | man -l -"],
+    )
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -58,17 +72,25 @@ enum Command {
     Run(run::Arguments),
     Status(status::Arguments),
     History(history::Arguments),
+    Why(why::Arguments),
     Wait(wait::Arguments),
     Drain(drain::Arguments),
     Resume(resume::Arguments),
     Failover(failover::Arguments),
+    Reload(reload::Arguments),
     Restart(restart::Arguments),
     Config(ConfigArguments),
     Keygen(KeygenArguments),
+    Completions(completions::Arguments),
+    Man(man::Arguments),
 }
 
 /// Check, show or begin a configuration, without the agent
 #[derive(Debug, Args)]
+#[command(after_help = after(
+    "Exit codes: 3 usage error; each command's help has its others.",
+    &["haagent config check", "haagent config show"],
+))]
 struct ConfigArguments {
     #[command(subcommand)]
     command: ConfigCommand,
@@ -77,26 +99,35 @@ struct ConfigArguments {
 #[derive(Debug, Subcommand)]
 enum ConfigCommand {
     /// Say whether the agent would start with the file, and all that is wrong with it
-    #[command(after_help = "Exit codes: 0 the agent would start with it; 1 it would not, or, with --strict, \
-something is odd; 3 usage error.")]
+    #[command(after_help = after(
+        "Exit codes: 0 the agent would start with it; 1 it would not, or, with --strict, something is odd; \
+         3 usage error.",
+        &["haagent config check", "haagent config check --strict new.toml"],
+    ))]
     Check {
         #[command(flatten)]
         file: ConfigOption,
         /// The file; instead of --config
-        #[arg(value_name = "FILE")]
+        #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
         named: Option<PathBuf>,
         /// Fail on warnings too
         #[arg(long)]
         strict: bool,
     },
     /// Print the configuration in force, with every default; no secrets
-    #[command(after_help = "Exit codes: 0 shown; 1 the file cannot be used; 3 usage error.")]
+    #[command(after_help = after(
+        "Exit codes: 0 shown; 1 the file cannot be used; 3 usage error.",
+        &["haagent config show", "haagent config show | grep -v '# default'"],
+    ))]
     Show {
         #[command(flatten)]
         file: ConfigOption,
     },
     /// Print an annotated file to begin with
-    #[command(after_help = "Exit codes: 0 shown; 1 not written; 3 usage error.")]
+    #[command(after_help = after(
+        "Exit codes: 0 shown; 1 not written; 3 usage error.",
+        &["haagent config example > /etc/haagent/haagent.toml"],
+    ))]
     Example {
         #[command(flatten)]
         file: ConfigOption,
@@ -105,19 +136,22 @@ something is odd; 3 usage error.")]
 
 /// Make a heartbeat key, the same one for all nodes
 #[derive(Debug, Args)]
-#[command(after_help = "Exit codes: 0 made; 1 not made, a file that is there stays as it is; 3 usage error.")]
+#[command(after_help = after(
+    "Exit codes: 0 made; 1 not made, a file that is there stays as it is; 3 usage error.",
+    &["haagent keygen /etc/haagent/heartbeat.key"],
+))]
 struct KeygenArguments {
     #[command(flatten)]
     file: ConfigOption,
-    /// The file to write; else the key is printed
-    #[arg(value_name = "FILE")]
+    /// The file to write, with mode 0640; else the key is printed
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     named: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 struct ConfigOption {
     /// The configuration file
-    #[arg(long, value_name = "FILE", default_value = DEFAULT_FILE)]
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_FILE, value_hint = ValueHint::FilePath)]
     config: PathBuf,
 }
 
@@ -126,6 +160,18 @@ struct GroupOption {
     /// Only this group [default: all of them]
     #[arg(long, value_name = "NAME", value_parser = GroupName::new)]
     group: Option<GroupName>,
+}
+
+/// What stands below a command's options: its exit codes, and command lines to copy.
+fn after(exit_codes: &str, examples: &[&str]) -> String {
+    let lines: String = examples.iter().map(|example| format!("\n  {example}")).collect();
+    format!("{exit_codes}\n\nExamples:{lines}")
+}
+
+/// The one definition of the command line: help, completions, manual and tests are made from it.
+#[must_use]
+pub fn definition() -> clap::Command {
+    Arguments::command()
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -159,6 +205,14 @@ impl Terminal<'_> {
                 self.complain(&format!("haagent: cannot write to the standard output: {error}"));
                 exit::CANNOT_ASK
             }
+        }
+    }
+
+    /// Prints what a command is for making. The exit code.
+    fn deliver(&mut self, text: &str) -> u8 {
+        match self.finish(text, exit::OK) {
+            exit::OK => exit::OK,
+            _ => exit::REFUSED,
         }
     }
 
@@ -222,15 +276,19 @@ fn parse(arguments: impl IntoIterator<Item = OsString>, terminal: &mut Terminal<
 fn dispatch(command: Command, terminal: &mut Terminal<'_>) -> u8 {
     match command {
         Command::Run(arguments) => run::run(arguments),
-        Command::Status(arguments) => status::run(arguments, terminal),
+        Command::Status(arguments) => status::run(&arguments, terminal),
         Command::History(arguments) => history::run(arguments, terminal),
+        Command::Why(arguments) => why::run(&arguments, terminal),
         Command::Wait(arguments) => wait::run(&arguments, terminal),
         Command::Drain(arguments) => drain::run(arguments, terminal),
         Command::Resume(arguments) => resume::run(arguments, terminal),
         Command::Failover(arguments) => failover::run(&arguments, terminal),
+        Command::Reload(arguments) => reload::run(arguments, terminal),
         Command::Restart(arguments) => restart::run(arguments, terminal),
         Command::Config(arguments) => config(arguments.command, terminal),
         Command::Keygen(arguments) => keygen::keygen(arguments.named.as_deref(), terminal.out, terminal.complaints),
+        Command::Completions(arguments) => completions::run(&arguments, terminal),
+        Command::Man(arguments) => man::run(&arguments, terminal),
     }
 }
 

@@ -1,7 +1,7 @@
 //! `haagent status`: the one snapshot, for people or programs.
 
 use super::talk::{AgentOption, unanswered};
-use super::{GroupOption, Terminal, exit};
+use super::{GroupOption, Terminal, after, exit};
 use crate::control::wire::{Request, Response};
 use crate::proto::ids::GroupName;
 use crate::view::render;
@@ -9,33 +9,42 @@ use crate::view::status::Status;
 
 /// Show who holds the address, whether a failover would work, and what blocks it
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Exit codes: 0 ok; 1 warning: served, and a failover would not work; \
-2 critical: not served, two holders, or a foreign holder; 3 unknown: the agent cannot be asked, or cannot tell; usage error.")]
+#[command(after_help = after(
+    "Exit codes: 0 ok; 1 warning: served, and a failover would not work; \
+     2 critical: not served, two holders, or a foreign holder; \
+     3 unknown: the agent cannot be asked, or cannot tell; usage error.",
+    &["haagent status", "haagent status --json | jq '.groups[].served'"],
+))]
 pub(super) struct Arguments {
     #[command(flatten)]
     agent: AgentOption,
     #[command(flatten)]
     group: GroupOption,
-    /// For programs; the fields are described in docs/status.md
+    /// Print JSON, for programs; docs/status.md describes the fields
     #[arg(long)]
     json: bool,
 }
 
-pub(super) fn run(arguments: Arguments, terminal: &mut Terminal<'_>) -> u8 {
-    let status = match arguments.agent.ask(Request::Status {}, terminal) {
-        Ok(Response::Status { status }) => *status,
-        Ok(other) => return unanswered(other, terminal),
+pub(super) fn run(arguments: &Arguments, terminal: &mut Terminal<'_>) -> u8 {
+    let chosen = match snapshot(&arguments.agent, &arguments.group, terminal) {
+        Ok(status) => status,
         Err(code) => return code,
-    };
-    let chosen = match &arguments.group.group {
-        None => status,
-        Some(name) => match only(status, name, terminal) {
-            Ok(status) => status,
-            Err(code) => return code,
-        },
     };
     let text = if arguments.json { json(&chosen) } else { render::status(&chosen, terminal.style) };
     terminal.finish(&text, chosen.severity().exit_code())
+}
+
+/// The agent's snapshot, with no other group than the one that was asked for. Where there is none,
+/// says why; the exit code then.
+pub(super) fn snapshot(agent: &AgentOption, group: &GroupOption, terminal: &mut Terminal<'_>) -> Result<Status, u8> {
+    let status = match agent.ask(Request::Status {}, terminal)? {
+        Response::Status { status } => *status,
+        other => return Err(unanswered(other, terminal)),
+    };
+    match &group.group {
+        None => Ok(status),
+        Some(name) => only(status, name, terminal),
+    }
 }
 
 fn only(status: Status, name: &GroupName, terminal: &mut Terminal<'_>) -> Result<Status, u8> {

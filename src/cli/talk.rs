@@ -20,7 +20,7 @@ pub(super) struct AgentOption {
     #[command(flatten)]
     pub(super) file: ConfigOption,
     /// The agent's control socket; else control.socket of the configuration
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_hint = clap::ValueHint::AnyPath)]
     pub(super) socket: Option<PathBuf>,
 }
 
@@ -88,7 +88,10 @@ pub(super) fn told(response: Response, terminal: &mut Terminal<'_>) -> u8 {
             terminal.complain(&format!("haagent: {}", clean(&message)));
             exit::CANNOT_ASK
         }
-        Response::Status { .. } | Response::History { .. } => {
+        Response::Status { .. }
+        | Response::History { .. }
+        | Response::Reloaded { .. }
+        | Response::FileRefused { .. } => {
             terminal.complain("haagent: the agent answered another question: is it of this version? (haagent restart, then start it anew)");
             exit::CANNOT_ASK
         }

@@ -34,7 +34,7 @@ fn run(line: &[&str], answers: Option<&str>) -> Ran {
 /// Answers each request by a table, and keeps what it was asked.
 struct Fake {
     asked: Mutex<Vec<Request>>,
-    answer: fn(&Request) -> Response,
+    answer: Box<dyn Fn(&Request) -> Response + Send + Sync>,
 }
 
 impl Handler for Fake {
@@ -46,10 +46,14 @@ impl Handler for Fake {
 }
 
 /// Runs a command line against an agent that answers by `answer`; and what the agent was asked.
-fn against(answer: fn(&Request) -> Response, line: &[&str], answers: Option<&str>) -> (Ran, Vec<Request>) {
+fn against(
+    answer: impl Fn(&Request) -> Response + Send + Sync + 'static,
+    line: &[&str],
+    answers: Option<&str>,
+) -> (Ran, Vec<Request>) {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("s");
-    let fake = Arc::new(Fake { asked: Mutex::new(Vec::new()), answer });
+    let fake = Arc::new(Fake { asked: Mutex::new(Vec::new()), answer: Box::new(answer) });
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let (ready, is_ready) = std::sync::mpsc::channel();
     let agent = {
@@ -104,6 +108,9 @@ fn every_usage_error_exits_with_3_and_never_with_2() {
         &["config"],
         &["config", "chekc"],
         &["keygen", "a", "b"],
+        &["completions"],
+        &["completions", "tcsh"],
+        &["man", "a", "b"],
     ] {
         let ran = run(line, None);
         assert_eq!(ran.code, 3, "{line:?}: {}", ran.complaints);
@@ -111,29 +118,60 @@ fn every_usage_error_exits_with_3_and_never_with_2() {
     }
 }
 
+/// Every command line that names a command: `[]`, `["status"]`, `["config", "check"]`.
+fn commands() -> Vec<(Vec<String>, clap::Command)> {
+    let mut found = Vec::new();
+    let mut waiting = vec![(Vec::new(), definition().disable_help_subcommand(true))];
+    while let Some((path, command)) = waiting.pop() {
+        for inner in command.get_subcommands() {
+            let path = path.iter().cloned().chain([inner.get_name().to_owned()]).collect();
+            waiting.push((path, inner.clone()));
+        }
+        found.push((path, command));
+    }
+    found
+}
+
 #[test]
-fn help_is_data_and_names_the_exit_codes() {
-    for command in [
-        "run",
-        "status",
-        "history",
-        "wait",
-        "drain",
-        "resume",
-        "failover",
-        "restart",
-        "config check",
-        "config show",
-        "config example",
-        "keygen",
-    ] {
-        let line: Vec<&str> = command.split(' ').chain(["--help"]).collect();
+fn help_is_data_fits_80_columns_and_names_exit_codes_and_examples() {
+    assert!(commands().len() > 15, "the walk finds the commands");
+    for (path, _) in commands() {
+        let line: Vec<&str> = path.iter().map(String::as_str).chain(["--help"]).collect();
         let ran = run(&line, None);
-        assert_eq!((ran.code, ran.complaints.as_str()), (0, ""), "{command}");
-        assert!(ran.out.contains("Exit codes: 0"), "{command}: {}", ran.out);
+        assert_eq!((ran.code, ran.complaints.as_str()), (0, ""), "{line:?}");
+        assert!(ran.out.contains("\nExit codes: "), "{line:?}: {}", ran.out);
+        let flowing = ran.out.split_whitespace().collect::<Vec<_>>().join(" ");
+        let (_, three) = flowing.split_once(" 3 ").unwrap_or_else(|| panic!("{line:?} has no exit code 3: {flowing}"));
+        assert!(three.contains("usage error"), "{line:?}: {flowing}");
+        let wide: Vec<&str> = ran.out.lines().filter(|line| line.chars().count() > 80).collect();
+        assert!(wide.is_empty(), "{line:?}: {wide:?}");
+        let example = format!("\n  haagent {}", path.join(" "));
+        assert!(ran.out.contains("\nExamples:\n") && ran.out.contains(example.trim_end()), "{line:?}: {}", ran.out);
     }
     let version = run(&["--version"], None);
     assert_eq!((version.code, version.out), (0, format!("haagent {}\n", env!("CARGO_PKG_VERSION"))));
+}
+
+#[test]
+fn every_command_and_option_says_what_it_is_for() {
+    for (path, command) in commands() {
+        assert!(command.get_about().is_some(), "{path:?}");
+        for argument in command.get_arguments() {
+            let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.starts_with(char::is_uppercase) && !help.ends_with('.'), "{path:?} {argument:?}: {help}");
+            let takes_a_time = argument.get_value_names().is_some_and(|names| names.iter().any(|n| n == "DURATION"));
+            assert!(!takes_a_time || help.contains(", as "), "{path:?} shows no unit: {help}");
+        }
+    }
+}
+
+#[test]
+fn every_command_refuses_an_unknown_option_with_3() {
+    for (path, _) in commands() {
+        let line: Vec<&str> = path.iter().map(String::as_str).chain(["--no-such-option"]).collect();
+        let ran = run(&line, None);
+        assert_eq!((ran.code, ran.out.as_str()), (3, ""), "{line:?}: {}", ran.complaints);
+    }
 }
 
 #[test]
@@ -148,8 +186,11 @@ fn without_an_agent_everything_exits_with_3_and_shows_nothing() {
         &["status"][..],
         &["status", "--json"],
         &["history"],
+        &["why"],
+        &["why", "--json"],
         &["wait", "--for", "held", "--timeout", "100ms"],
         &["resume"],
+        &["reload"],
         &["drain"],
     ] {
         let mut line = line.to_vec();
@@ -196,6 +237,23 @@ fn a_group_that_is_not_there_is_not_healthy() {
 }
 
 #[test]
+fn why_answers_with_0_however_bad_the_answer_is() {
+    let foreign = |_: &Request| {
+        let mut facts = samples::master_facts();
+        facts.claims[0].holder = Some(ClaimHolder::Nobody);
+        Response::Status { status: Box::new(samples::status("web-1", facts)) }
+    };
+    let (ran, asked) = against(foreign, &["why"], None);
+    assert_eq!((ran.code, asked), (0, vec![Request::Status {}]));
+    assert!(ran.out.starts_with("web-1 is master in group web\n"), "{}", ran.out);
+
+    let (ran, _) = against(healthy, &["why", "--json", "--group", "web"], None);
+    let answers: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((ran.code, &answers["groups"][0]["failover"]["turns"][0]["node"]), (0, &"web-2".into()));
+    assert_eq!(against(healthy, &["why", "--group", "db"], None).0.code, 3);
+}
+
+#[test]
 fn history_shows_the_timeline_or_its_json() {
     let answer = |_: &Request| Response::History {
         entries: vec![Entry {
@@ -233,6 +291,39 @@ fn the_answers_of_the_agent_are_the_exit_codes() {
         let (ran, _) = against(answer, &["resume"], None);
         assert_eq!((ran.code, ran.out.as_str(), ran.complaints.as_str()), (code, out, complaints));
         assert_eq!(against(answer, &["status"], None).0.code, 3, "no answer to this question");
+    }
+}
+
+#[test]
+fn a_reload_prints_what_it_did_and_fails_only_when_it_is_refused() {
+    let reloaded = |applied: &[&str], waiting: &[&str]| {
+        let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+        Response::Reloaded { applied: owned(applied), restart_needed: owned(waiting), warnings: owned(&["warning: x"]) }
+    };
+    let restart = "restart needed: heartbeat.port (17112 -> 17113)\n  in force after: haagent restart, then systemctl restart haagent (nothing moves)\n";
+    let running = "group.web.check docker.running 10 -> 9";
+    let cases: [(Response, u8, String, &str); 4] = [
+        (reloaded(&[], &[]), 0, "nothing changed\n".to_owned(), "warning: x\n"),
+        (
+            reloaded(&[running, "docker.socket 1 -> 2"], &[]),
+            0,
+            format!("applied: {running}; docker.socket 1 -> 2\n"),
+            "warning: x\n",
+        ),
+        (reloaded(&[], &["heartbeat.port (17112 -> 17113)"]), 0, restart.to_owned(), "warning: x\n"),
+        (
+            Response::FileRefused {
+                problems: vec!["haagent.toml:3:1: unknown key".to_owned(), "  mend: x".to_owned()],
+            },
+            1,
+            String::new(),
+            "haagent.toml:3:1: unknown key\n  mend: x\nrefused: the old configuration goes on\n",
+        ),
+    ];
+    for (response, code, out, complaints) in cases {
+        let (ran, asked) = against(move |_: &Request| response.clone(), &["reload", "--reason", "containers"], None);
+        assert_eq!((ran.code, ran.out.as_str(), ran.complaints.as_str()), (code, out.as_str(), complaints));
+        assert_eq!(asked, [Request::Reload { reason: Some("containers".to_owned()) }]);
     }
 }
 

@@ -5,6 +5,7 @@
 //! `resolve` gives [`Config`], in which nothing can be wrong. What differs between
 //! the nodes that share the file is filled in by [`Config::for_node`].
 
+pub mod diff;
 mod file;
 mod listing;
 mod node;
@@ -29,12 +30,15 @@ pub use source::Place;
 pub use types::Config;
 
 use problem::Collector;
+use secret::Secrets;
 use source::{Source, Span};
 
 /// Where the configuration is if nothing is said.
 pub const DEFAULT_FILE: &str = "/etc/haagent/haagent.toml";
 /// The annotated example, as `haagent config example` prints it.
 pub const EXAMPLE: &str = include_str!("../../conf/haagent.toml");
+/// Every key with its meaning, as people read it: haagent.toml(5) is made from it.
+pub const REFERENCE: &str = include_str!("../../docs/configuration.md");
 /// The bytes that a configuration may have.
 const LIMIT: u64 = 1 << 20;
 
@@ -49,6 +53,20 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// Reads all secrets that it names. `file` is what messages call it.
+    ///
+    /// # Errors
+    /// Every secret that cannot be used, at the key that names it.
+    pub fn read_secrets(&self, file: &str) -> Result<Secrets, Problems> {
+        Secrets::read(&self.config).map_err(|errors| {
+            let mut problems = Problems::of(file);
+            for (setting, error) in errors {
+                problems.error(self.written(setting).cloned(), &error.to_string(), &error.mend());
+            }
+            problems
+        })
+    }
+
     /// Where a key was written (`group.web.check.0.interval`); none is a default.
     #[must_use]
     pub fn written(&self, path: &str) -> Option<&Place> {

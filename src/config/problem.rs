@@ -86,6 +86,15 @@ impl Problems {
         self.list.iter().filter(|problem| problem.severity == severity).count() + untold
     }
 
+    /// The first reason why the file cannot be used, in one line with its place.
+    #[must_use]
+    pub fn first_error(&self) -> Option<String> {
+        let first = self.list.iter().find(|problem| problem.severity == Severity::Error)?;
+        let place = first.place.as_ref().map(|place| format!(":{}:{}", place.line, place.column)).unwrap_or_default();
+        let gap = if self.file.is_empty() { "" } else { ": " };
+        Some(format!("{}{place}{gap}{}", self.file, first.message))
+    }
+
     /// Takes over what `other` tells.
     pub fn append(&mut self, other: Self) {
         other.list.into_iter().for_each(|problem| self.push(problem));

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::problem::{Collector, Told};
-use super::raw::{Field, Raw, RawCheck, RawClaim, RawDigitalOcean, RawDocker, RawGroup, RawHeartbeat, RawHooks, RawNode};
+use super::raw::{
+    Field, Raw, RawCheck, RawClaim, RawDigitalOcean, RawDocker, RawGroup, RawHeartbeat, RawHooks, RawNode,
+};
 use super::source::Span;
 use super::types::{
     Authentication, BaseUrl, Check, CheckKind, Claim, Config, Control, Count, DigitalOcean, Discovered, Docker,

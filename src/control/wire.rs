@@ -72,6 +72,11 @@ pub enum Request {
         /// How long the answer may wait for the verified claim.
         timeout_ms: u64,
     },
+    /// Read the configuration again and put it in force.
+    Reload {
+        /// Why.
+        reason: Option<String>,
+    },
     /// The next stop, within ten seconds, is a restart: nothing is handed over.
     Restart {
         /// Why.
@@ -93,7 +98,11 @@ impl Request {
     #[must_use]
     pub fn patience(&self) -> Duration {
         match self {
-            Self::Status {} | Self::History { .. } | Self::Resume { .. } | Self::Restart { .. } => Duration::ZERO,
+            Self::Status {}
+            | Self::History { .. }
+            | Self::Resume { .. }
+            | Self::Restart { .. }
+            | Self::Reload { .. } => Duration::ZERO,
             Self::Drain { timeout_ms, .. } | Self::Failover { timeout_ms, .. } | Self::Wait { timeout_ms, .. } => {
                 Duration::from_millis(*timeout_ms).min(LONGEST_WAIT)
             }
@@ -106,6 +115,7 @@ impl Request {
             Self::Drain { reason, .. }
             | Self::Resume { reason, .. }
             | Self::Failover { reason, .. }
+            | Self::Reload { reason }
             | Self::Restart { reason } => reason.as_deref(),
         }
     }
@@ -197,6 +207,20 @@ pub enum Response {
     TimedOut {
         /// What was still lacking.
         message: String,
+    },
+    /// The configuration was read, and what can be is in force.
+    Reloaded {
+        /// What changed: `group.web.check docker.running 10 -> 9`.
+        applied: Vec<String>,
+        /// What waits for a restart of the agent: `heartbeat.port (17112 -> 17113)`.
+        restart_needed: Vec<String>,
+        /// What is odd about the file, in lines.
+        warnings: Vec<String>,
+    },
+    /// The configuration cannot be used; the one before goes on.
+    FileRefused {
+        /// Every reason, in lines.
+        problems: Vec<String>,
     },
     /// Not done; all is as before.
     Refused(Refusal),
@@ -302,6 +326,7 @@ mod tests {
                 timeout_ms: 1,
             },
             Request::Restart { reason: None },
+            Request::Reload { reason: Some("containers".to_owned()) },
             Request::Wait { group, what: WaitFor::Held, timeout_ms: 300_000 },
         ]
     }

@@ -18,7 +18,8 @@ use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use crate::proto::claim::event::{ClaimReport, Intent};
-use crate::proto::election::event::{Candidacy, Command, Refusal, Transition};
+use crate::proto::election::event::{Candidacy, Command, Params, Refusal, Transition};
+use crate::proto::heartbeat::mac::Keys;
 use crate::proto::node::{self, GroupIndex, PeerIndex};
 use crate::proto::time::{Duration, Time};
 
@@ -41,10 +42,21 @@ pub enum ToHeart {
     Command(GroupIndex, Command),
     /// This node's newest bulletin.
     Bulletin(Vec<u8>),
+    /// Go on with other settings, all of them from the same turn on.
+    Reload(Box<Reload>),
     /// Answer with [`FromHeart::View`].
     View,
     /// Say goodbye where `resign`, then end the thread.
     Stop { resign: bool },
+}
+
+/// What a reload changes in the heart.
+#[derive(Debug)]
+pub struct Reload {
+    /// The settings of each group.
+    pub groups: Vec<(GroupIndex, Params)>,
+    /// Other keys, if there are others.
+    pub keys: Option<Keys>,
 }
 
 /// What the heart tells the agent.

@@ -30,7 +30,7 @@ use crate::sys::rt::{self, Scheduling};
 
 #[cfg(test)]
 pub(crate) use handoff::channels;
-pub use handoff::{BrainMark, FromHeart, HeartStuck, HeartView, News, Sender, ToHeart};
+pub use handoff::{BrainMark, FromHeart, HeartStuck, HeartView, News, Reload, Sender, ToHeart};
 pub use interface::NoInterface;
 pub use udp::OpenError;
 
@@ -233,6 +233,15 @@ impl Beating {
                 ToHeart::Reach(reachable) => self.node.handle(now, Input::Reach { reachable }),
                 ToHeart::Command(group, command) => self.node.handle(now, Input::Command { group, command }),
                 ToHeart::Bulletin(bytes) => self.node.handle(now, Input::Bulletin { bytes: &bytes }),
+                ToHeart::Reload(reload) => {
+                    let Reload { groups, keys } = *reload;
+                    for (group, params) in groups {
+                        self.node.handle(now, Input::Params { group, params });
+                    }
+                    if let Some(keys) = keys {
+                        self.node.handle(now, Input::Keys(keys));
+                    }
+                }
                 ToHeart::View => view = true,
                 ToHeart::Stop { resign } => {
                     if resign {

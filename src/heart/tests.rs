@@ -63,7 +63,7 @@ struct Beat {
 
 fn begin(own: Ipv4Addr, peer: Ipv4Addr, port: u16) -> Beat {
     let (heart, news) = start(plan(own, peer, port)).unwrap();
-    let candidacy = Candidacy { healthy: true, priority: Priority::DEFAULT, because: None };
+    let candidacy = Candidacy { healthy: true, priority: Priority::DEFAULT, because: None, since: None };
     heart.sender.send(ToHeart::Candidacy(GROUP, candidacy)).unwrap();
     Beat { heart, news }
 }

@@ -21,8 +21,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep;
 
 use self::lane::{Lane, Level};
-use crate::config::Config;
 use crate::config::types::{self, Program};
+use crate::config::{Config, Loaded, Problems};
 use crate::proto::heartbeat::NodeState;
 use crate::proto::ids::{GroupName, NodeName, Priority, Term};
 use crate::proto::time::Time;
@@ -166,7 +166,6 @@ struct Wanted {
 #[derive(Debug)]
 pub struct Hooks {
     wanted: watch::Sender<Wanted>,
-    gated: watch::Sender<bool>,
     reports: watch::Receiver<Vec<Report>>,
 }
 
@@ -177,8 +176,6 @@ pub struct Started {
     pub hooks: Hooks,
     /// For the claim.
     pub promotion: Promotion,
-    /// Whether there is a promotion gate, for the claim.
-    pub gated: watch::Receiver<bool>,
 }
 
 impl Hooks {
@@ -196,9 +193,8 @@ impl Hooks {
     }
 
     /// Other settings. What has succeeded for the present state is not run again, what has
-    /// not is tried at once; a gate that is open stays open.
+    /// not is tried at once. Whether there is a gate, the claim is told by its own settings.
     pub fn replace(&self, settings: types::Hooks) {
-        self.gated.send_if_modified(|gated| std::mem::replace(gated, settings.promote.is_some()) != *gated);
         self.wanted.send_if_modified(|wanted| {
             let differ = *wanted.settings != settings;
             wanted.settings = Arc::new(settings);
@@ -254,11 +250,22 @@ pub fn vet(config: &Config) -> Vec<(String, ProgramError)> {
     programs.filter_map(|(key, program)| Some((key, program::vet(&program.path).err()?))).collect()
 }
 
+/// The same, for an agent that would run with it. `file` is what messages call it.
+///
+/// # Errors
+/// Every program that must not or cannot be run, at the key that names it.
+pub fn refuse(file: &str, loaded: &Loaded) -> Result<(), Problems> {
+    let mut problems = Problems::of(file);
+    for (key, error) in vet(&loaded.config) {
+        problems.error(loaded.written(&key).cloned(), &error.to_string(), &error.mend());
+    }
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
+}
+
 /// Starts the task of a group's hooks.
 #[must_use]
 pub fn start(names: Names, settings: types::Hooks) -> Started {
     let (asks, asked) = mpsc::channel(ASKS);
-    let (gated, gated_seen) = watch::channel(settings.promote.is_some());
     let (wanted, seen) = watch::channel(Wanted { settings: Arc::new(settings), turn: None, promoted: false });
     let (reports, reported) = watch::channel(Vec::new());
     let runner = Runner {
@@ -280,7 +287,7 @@ pub fn start(names: Names, settings: types::Hooks) -> Started {
     };
     runner.tell();
     tokio::spawn(runner.run(asked));
-    Started { hooks: Hooks { wanted, gated, reports: reported }, promotion: Promotion(asks), gated: gated_seen }
+    Started { hooks: Hooks { wanted, reports: reported }, promotion: Promotion(asks) }
 }
 
 type Run = Pin<Box<dyn Future<Output = Result<Ended, StartError>> + Send>>;
@@ -463,13 +470,16 @@ impl Runner {
     /// Tells of the hooks that are configured, and of what still runs of those that no longer are.
     fn tell(&self) {
         let settings = self.settings();
-        let shown = self.known.iter().filter(|report| {
-            report.hook.program(&settings).is_some() || report.outcome == Outcome::Running
-        });
+        let shown = self
+            .known
+            .iter()
+            .filter(|report| report.hook.program(&settings).is_some() || report.outcome == Outcome::Running);
         let shown: Vec<Report> = shown.cloned().collect();
-        self.reports.send_if_modified(|reports| *reports != shown && {
-            *reports = shown;
-            true
+        self.reports.send_if_modified(|reports| {
+            *reports != shown && {
+                *reports = shown;
+                true
+            }
         });
     }
 }
@@ -489,7 +499,10 @@ fn environment(names: &Names, hook: Hook, turn: Option<&Turn>, attempt: u32) -> 
         ("HAAGENT_TERM", text(|turn| turn.term.to_string())),
         ("HAAGENT_PRIORITY", text(|turn| turn.priority.to_string())),
         ("HAAGENT_ADDRESS", names.address.to_string()),
-        ("HAAGENT_PREVIOUS_MASTER", text(|turn| turn.previous_master.as_ref().map(ToString::to_string).unwrap_or_default())),
+        (
+            "HAAGENT_PREVIOUS_MASTER",
+            text(|turn| turn.previous_master.as_ref().map(ToString::to_string).unwrap_or_default()),
+        ),
         ("HAAGENT_ATTEMPT", attempt.to_string()),
     ];
     let fit = |value: String| value.chars().filter(|letter| !letter.is_control()).take(VALUE).collect();

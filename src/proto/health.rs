@@ -11,6 +11,12 @@
 //!
 //! A check that falls silent is not ok either: a hung check must not keep a node
 //! master by its last good word.
+//!
+//! The checks may be replaced while they run ([`Input::Params`]). The replacement alone
+//! says nothing about the service, so it decides nothing: a new check counts for nothing,
+//! and a changed one for what it counted before, until its own results have a verdict.
+//! Its first good result is one. A bad one needs its whole row of `fall`: the
+//! one look that meets an engine just asked anew must not move the address.
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
@@ -137,7 +143,9 @@ pub struct CheckStatus {
     pub detail: Arc<str>,
 }
 
-/// The place of a check in the list that [`Health::new`] was given.
+/// The number of a check: its place in the list that [`Health::new`] was given, or what
+/// [`Next::index`] says. A number that a check once had is not given to another, so that a late
+/// result of one that is gone is nobody's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CheckIndex(pub usize);
 
@@ -148,6 +156,32 @@ pub enum Input {
     Sample { check: CheckIndex, sample: Sample },
     /// A deadline has come.
     Timer,
+    /// Another priority, and other checks in the place of all that there are.
+    Params { base: Priority, checks: Vec<Next> },
+}
+
+/// A check that takes the place of another, or comes anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Next {
+    /// Its number from now on. The same as before only if it is [`From::Same`].
+    pub index: CheckIndex,
+    /// Its name, unique among the checks.
+    pub name: Arc<str>,
+    /// How often it looks, and what its results mean.
+    pub pace: Pace,
+    /// What it was before.
+    pub from: From,
+}
+
+/// What a check was before the checks were replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum From {
+    /// Itself: it goes on, with its condition and its row of results.
+    Same,
+    /// This one, with other settings.
+    Changed(CheckIndex),
+    /// Nothing.
+    New,
 }
 
 /// What follows from it.
@@ -173,7 +207,11 @@ impl Health {
     /// waits in [`Self::poll_output`]. Without checks it is healthy.
     #[must_use]
     pub fn new(now: Time, base: Priority, checks: impl IntoIterator<Item = (Arc<str>, Pace)>) -> Self {
-        let checks: Vec<_> = checks.into_iter().map(|(name, pace)| Watched::new(now, name, pace)).collect();
+        let checks: Vec<_> = (0..)
+            .map(CheckIndex)
+            .zip(checks)
+            .map(|(index, (name, pace))| Watched::new(now, index, name, pace, None))
+            .collect();
         let candidacy = candidacy(base, &checks);
         let outputs = VecDeque::from([Output::Candidacy(candidacy.clone())]);
         Self { base, checks, candidacy, outputs }
@@ -186,11 +224,16 @@ impl Health {
                 check.excused = now;
             }
         }
-        if let Input::Sample { check, sample } = input
-            && let Some(check) = self.checks.get_mut(check.0)
-            && check.sample(sample)
-        {
-            self.outputs.push_back(Output::Turned(check.status()));
+        match input {
+            Input::Sample { check, sample } => {
+                if let Some(check) = self.checks.iter_mut().find(|watched| watched.index == check)
+                    && check.sample(sample)
+                {
+                    self.outputs.push_back(Output::Turned(check.status()));
+                }
+            }
+            Input::Timer => {}
+            Input::Params { base, checks } => self.replace(now, base, checks),
         }
         // After the sample: one that waited in the queue while we were late is not silence.
         for check in &mut self.checks {
@@ -222,7 +265,24 @@ impl Health {
         &self.candidacy
     }
 
-    /// Every check, in the order given to [`Self::new`].
+    fn replace(&mut self, now: Time, base: Priority, checks: Vec<Next>) {
+        self.base = base;
+        let mut before = std::mem::take(&mut self.checks);
+        let mut take = |index| {
+            let place = before.iter().position(|watched| watched.index == index)?;
+            Some(before.swap_remove(place))
+        };
+        for Next { index, name, pace, from } in checks {
+            let anew = |says| Watched::new(now, index, Arc::clone(&name), pace, Some(says));
+            self.checks.push(match from {
+                From::Same => take(index).unwrap_or_else(|| anew(Says::default())),
+                From::Changed(earlier) => anew(take(earlier).map(|earlier| earlier.says()).unwrap_or_default()),
+                From::New => anew(Says::default()),
+            });
+        }
+    }
+
+    /// Every check, in the order in which they were given.
     pub fn checks(&self) -> impl Iterator<Item = CheckStatus> + '_ {
         self.checks.iter().map(Watched::status)
     }
@@ -230,18 +290,28 @@ impl Health {
 
 /// The checks without weight say whether, those with a weight how much.
 fn candidacy(base: Priority, checks: &[Watched]) -> Candidacy {
-    let fault = checks.iter().find(|check| check.pace.weight.is_none() && !check.condition.is_ok());
-    let weight = checks.iter().filter_map(Watched::weight).fold(0, i32::saturating_add);
-    Candidacy {
-        healthy: fault.is_none(),
-        priority: base.weighted(weight),
-        because: fault.map(|check| Arc::from(check.complaint())),
+    let mut whole = Says::default();
+    for says in checks.iter().map(Watched::says) {
+        whole.weight = whole.weight.saturating_add(says.weight);
+        whole.fault = whole.fault.or(says.fault);
     }
+    let (because, since) = whole.fault.unzip();
+    Candidacy { healthy: because.is_none(), priority: base.weighted(whole.weight), because, since }
+}
+
+/// What one check says of the node.
+#[derive(Clone, Debug, Default)]
+struct Says {
+    /// Why the node is no candidate, if this is why, and since when.
+    fault: Option<(Arc<str>, Time)>,
+    /// What is added to the priority.
+    weight: i32,
 }
 
 /// One check and its row of equal results.
 #[derive(Clone, Debug)]
 struct Watched {
+    index: CheckIndex,
     name: Arc<str>,
     pace: Pace,
     began: Time,
@@ -251,6 +321,8 @@ struct Watched {
     since: Time,
     last: Option<Sample>,
     row: Option<Row>,
+    /// The check came while others ran: this is what counts until its own results have a verdict.
+    until_verdict: Option<Says>,
 }
 
 /// Results in a row that say the same.
@@ -258,13 +330,26 @@ struct Watched {
 struct Row {
     ok: bool,
     length: u32,
+    /// When its first result was begun.
+    began: Time,
     /// When the last result that made the row longer was begun.
     grown: Time,
 }
 
 impl Watched {
-    fn new(now: Time, name: Arc<str>, pace: Pace) -> Self {
-        Self { name, pace, began: now, excused: now, condition: Condition::Starting, since: now, last: None, row: None }
+    fn new(now: Time, index: CheckIndex, name: Arc<str>, pace: Pace, until_verdict: Option<Says>) -> Self {
+        Self {
+            index,
+            name,
+            pace,
+            began: now,
+            excused: now,
+            condition: Condition::Starting,
+            since: now,
+            last: None,
+            row: None,
+            until_verdict,
+        }
     }
 
     /// Whether the condition changed.
@@ -275,6 +360,9 @@ impl Watched {
         let next = match (self.condition, ok) {
             (Condition::Starting | Condition::Up, true) => Condition::Up,
             (Condition::Starting, false) if at.since(self.began) < self.pace.start_period => Condition::Starting,
+            (Condition::Starting, false) if self.until_verdict.is_some() && length < self.pace.fall.get() => {
+                Condition::Starting
+            }
             (Condition::Starting, false) => Condition::Down,
             (Condition::Up, false) if length < self.pace.fall.get() => Condition::Up,
             (Condition::Up | Condition::Down | Condition::Stale, false) => Condition::Down,
@@ -289,7 +377,7 @@ impl Watched {
         let row = match self.row {
             Some(row) if row.ok == ok && at.since(row.grown) < self.pace.interval => row,
             Some(row) if row.ok == ok => Row { length: row.length.saturating_add(1), grown: at, ..row },
-            Some(_) | None => Row { ok, length: 1, grown: at },
+            Some(_) | None => Row { ok, length: 1, began: at, grown: at },
         };
         self.row = Some(row);
         row.length
@@ -311,6 +399,7 @@ impl Watched {
         if turned {
             self.condition = next;
             self.since = at;
+            self.until_verdict = None;
         }
         turned
     }
@@ -321,9 +410,26 @@ impl Watched {
         (self.condition != Condition::Stale).then(|| heard.max(self.excused) + self.pace.stale_after())
     }
 
-    /// What the check adds to the priority now.
-    fn weight(&self) -> Option<i32> {
-        self.pace.weight.filter(|weight| self.condition.is_ok() == (*weight > 0))
+    /// What the check says of the node now.
+    fn says(&self) -> Says {
+        match (&self.until_verdict, self.pace.weight) {
+            (Some(says), _) => says.clone(),
+            (None, Some(weight)) => {
+                Says { fault: None, weight: if self.condition.is_ok() == (weight > 0) { weight } else { 0 } }
+            }
+            (None, None) => Says {
+                fault: (!self.condition.is_ok()).then(|| (Arc::from(self.complaint()), self.bad_since())),
+                weight: 0,
+            },
+        }
+    }
+
+    /// When the results in a row that made it bad began.
+    fn bad_since(&self) -> Time {
+        match (self.condition, self.row) {
+            (Condition::Down, Some(Row { ok: false, began, .. })) => began.min(self.since),
+            _ => self.since,
+        }
     }
 
     fn status(&self) -> CheckStatus {
@@ -356,263 +462,4 @@ impl Watched {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    fn pace(rise: u32, fall: u32) -> Pace {
-        Pace { rise: NonZeroU32::new(rise).unwrap(), fall: NonZeroU32::new(fall).unwrap(), ..Pace::default() }
-    }
-
-    fn health(checks: &[Pace]) -> Health {
-        let named = checks.iter().enumerate().map(|(i, pace)| (Arc::from(format!("c{i}")), *pace));
-        Health::new(Time::ORIGIN, Priority::DEFAULT, named.collect::<Vec<_>>())
-    }
-
-    fn feed(health: &mut Health, check: usize, verdict: Verdict, at: Time) {
-        let sample = Sample { verdict, detail: Arc::from("9 of 10 running"), at };
-        health.handle(at, Input::Sample { check: CheckIndex(check), sample });
-    }
-
-    fn condition(health: &Health) -> Condition {
-        health.checks().next().unwrap().condition
-    }
-
-    fn at(millis: u64) -> Time {
-        Time::from_millis(millis)
-    }
-
-    #[test]
-    fn before_the_first_result_the_node_is_no_candidate_and_says_why() {
-        let mut health = health(&[pace(2, 2)]);
-        let Some(Output::Candidacy(first)) = health.poll_output() else { panic!("no first candidacy") };
-        assert!(!first.healthy);
-        assert_eq!(first.because.as_deref(), Some("check c0 is starting: no result yet"));
-    }
-
-    #[test]
-    fn the_first_result_decides_at_once() {
-        for (verdict, expected) in [
-            (Verdict::Ok, Condition::Up),
-            (Verdict::Failed, Condition::Down),
-            (Verdict::TimedOut, Condition::Down),
-            (Verdict::CouldNotRun, Condition::Down),
-        ] {
-            let mut health = health(&[pace(3, 3)]);
-            feed(&mut health, 0, verdict, at(5));
-            assert_eq!(condition(&health), expected, "{verdict:?}");
-        }
-    }
-
-    #[test]
-    fn the_reason_names_the_check_and_tells_failed_timed_out_and_could_not_run_apart() {
-        for (verdict, expected) in [
-            (Verdict::Failed, "check c0 failed: 9 of 10 running"),
-            (Verdict::TimedOut, "check c0 timed out: 9 of 10 running"),
-            (Verdict::CouldNotRun, "check c0 could not be run: 9 of 10 running"),
-        ] {
-            let mut health = health(&[pace(1, 1)]);
-            feed(&mut health, 0, verdict, at(5));
-            assert_eq!(health.candidacy().because.as_deref(), Some(expected));
-        }
-    }
-
-    #[test]
-    fn a_burst_of_failed_looks_is_one_failure() {
-        let mut health = health(&[pace(2, 2)]);
-        feed(&mut health, 0, Verdict::Ok, at(0));
-        for millis in [500, 501, 600, 1_499] {
-            feed(&mut health, 0, Verdict::Failed, at(millis));
-            assert_eq!(condition(&health), Condition::Up, "{millis}");
-        }
-        feed(&mut health, 0, Verdict::Failed, at(1_500));
-        assert_eq!(condition(&health), Condition::Down);
-    }
-
-    #[test]
-    fn recreating_a_container_within_an_interval_moves_nothing_at_the_defaults() {
-        let mut health = health(&[Pace::default()]);
-        while health.poll_output().is_some() {}
-        feed(&mut health, 0, Verdict::Ok, at(0));
-        while health.poll_output().is_some() {}
-        feed(&mut health, 0, Verdict::Failed, at(950));
-        feed(&mut health, 0, Verdict::Ok, at(1_750));
-        feed(&mut health, 0, Verdict::Ok, at(2_750));
-        assert_eq!(health.poll_output(), None);
-    }
-
-    #[test]
-    fn with_a_fall_of_one_the_first_failed_look_counts() {
-        let mut health = health(&[pace(2, 1)]);
-        feed(&mut health, 0, Verdict::Ok, at(0));
-        feed(&mut health, 0, Verdict::Failed, at(3));
-        assert!(!health.candidacy().healthy);
-    }
-
-    #[test]
-    fn failures_of_the_start_period_are_starting_and_the_first_good_result_ends_it() {
-        let mut health = health(&[Pace { start_period: 10 * SECOND, ..pace(2, 1) }]);
-        feed(&mut health, 0, Verdict::Failed, at(1_000));
-        assert_eq!(condition(&health), Condition::Starting);
-        assert!(!health.candidacy().healthy, "not known is not ok");
-        feed(&mut health, 0, Verdict::Ok, at(2_000));
-        assert_eq!(condition(&health), Condition::Up);
-        feed(&mut health, 0, Verdict::Failed, at(3_000));
-        assert_eq!(condition(&health), Condition::Down);
-    }
-
-    #[test]
-    fn the_start_period_ends() {
-        let mut health = health(&[Pace { start_period: SECOND, ..pace(2, 2) }]);
-        feed(&mut health, 0, Verdict::Failed, at(1_000));
-        assert_eq!(condition(&health), Condition::Down);
-    }
-
-    #[test]
-    fn a_silent_check_is_not_ok_from_its_deadline_on_and_must_rise_again() {
-        let mut health = health(&[pace(2, 2)]);
-        feed(&mut health, 0, Verdict::Ok, at(1_000));
-        let deadline = at(1_000) + 2 * SECOND + 2 * SECOND + STALE_GRACE;
-        assert_eq!(health.next_deadline(), Some(deadline));
-        health.handle(deadline.before(Duration::from_nanos(1)), Input::Timer);
-        assert!(health.candidacy().healthy);
-        health.handle(deadline, Input::Timer);
-        assert_eq!(health.candidacy().because.as_deref(), Some("check c0 is silent: no result for 5s"));
-        assert_eq!(health.next_deadline(), None);
-        feed(&mut health, 0, Verdict::Ok, at(10_000));
-        assert!(!health.candidacy().healthy);
-        feed(&mut health, 0, Verdict::Ok, at(11_000));
-        assert!(health.candidacy().healthy);
-    }
-
-    #[test]
-    fn this_nodes_own_gap_is_no_silence_of_its_checks() {
-        let mut health = health(&[pace(2, 2)]);
-        feed(&mut health, 0, Verdict::Ok, at(1_000));
-        health.handle(at(13_000), Input::Timer);
-        assert!(health.candidacy().healthy, "nobody could look");
-        let deadline = health.next_deadline().unwrap();
-        assert_eq!(deadline, at(13_000) + pace(2, 2).stale_after());
-        health.handle(deadline, Input::Timer);
-        assert!(!health.candidacy().healthy, "now somebody could");
-    }
-
-    #[test]
-    fn a_check_that_never_reports_goes_silent() {
-        let mut health = health(&[pace(2, 2)]);
-        health.handle(at(5_000), Input::Timer);
-        assert_eq!(condition(&health), Condition::Stale);
-    }
-
-    #[test]
-    fn a_result_that_waited_in_the_queue_is_not_silence() {
-        let mut health = health(&[pace(2, 2)]);
-        feed(&mut health, 0, Verdict::Ok, at(0));
-        let sample = Sample { verdict: Verdict::Ok, detail: Arc::from(""), at: at(8_000) };
-        health.handle(at(9_000), Input::Sample { check: CheckIndex(0), sample });
-        assert_eq!(condition(&health), Condition::Up);
-    }
-
-    #[test]
-    fn a_weighted_check_changes_the_priority_and_never_the_candidacy() {
-        let weighed = |weight| Pace { weight: Some(weight), ..pace(1, 1) };
-        let mut health = health(&[weighed(-20), weighed(5)]);
-        assert_eq!(health.candidacy().priority.get(), 80, "not known is not ok");
-        feed(&mut health, 0, Verdict::Ok, at(0));
-        feed(&mut health, 1, Verdict::Ok, at(0));
-        assert_eq!(health.candidacy().priority.get(), 105);
-        feed(&mut health, 0, Verdict::Failed, at(1_000));
-        feed(&mut health, 1, Verdict::Failed, at(1_000));
-        assert_eq!((health.candidacy().priority.get(), health.candidacy().healthy), (80, true));
-    }
-
-    #[test]
-    fn what_does_not_change_is_not_told() {
-        let mut health = health(&[pace(2, 2)]);
-        feed(&mut health, 0, Verdict::Ok, at(0));
-        while health.poll_output().is_some() {}
-        feed(&mut health, 0, Verdict::Ok, at(1_000));
-        assert_eq!(health.poll_output(), None);
-        feed(&mut health, 7, Verdict::Failed, at(2_000));
-        assert_eq!(health.poll_output(), None, "a check that nobody knows");
-    }
-
-    fn verdicts() -> impl Strategy<Value = Verdict> {
-        prop_oneof![
-            4 => Just(Verdict::Ok),
-            2 => Just(Verdict::Failed),
-            1 => Just(Verdict::TimedOut),
-            1 => Just(Verdict::CouldNotRun),
-        ]
-    }
-
-    proptest! {
-        /// The model keeps everything and looks at the end of it.
-        #[test]
-        fn rise_and_fall_agree_with_a_model_that_keeps_every_result(
-            rise in 1_u32..5, fall in 1_u32..5, results in prop::collection::vec(verdicts(), 1..60),
-        ) {
-            let mut health = health(&[pace(rise, fall)]);
-            let mut model = false;
-            for (i, verdict) in results.iter().enumerate() {
-                feed(&mut health, 0, *verdict, at(1_000 * i as u64));
-                let past = &results[..=i];
-                let all = |n: u32, ok: bool| {
-                    past.len() >= n as usize && past.iter().rev().take(n as usize).all(|v| (*v == Verdict::Ok) == ok)
-                };
-                if i == 0 {
-                    model = *verdict == Verdict::Ok;
-                } else if model && all(fall, false) {
-                    model = false;
-                } else if !model && all(rise, true) {
-                    model = true;
-                }
-                prop_assert_eq!(health.candidacy().healthy, model, "after {:?}", past);
-            }
-        }
-
-        /// Looks between two ticks that see the same as the tick before change nothing.
-        #[test]
-        fn extra_looks_that_see_the_same_change_nothing(
-            rise in 1_u32..4, fall in 1_u32..4,
-            results in prop::collection::vec((verdicts(), prop::collection::vec(1_u64..1_000, 0..4)), 1..30),
-        ) {
-            let (mut plain, mut eager) = (health(&[pace(rise, fall)]), health(&[pace(rise, fall)]));
-            for (i, (verdict, extra)) in results.iter().enumerate() {
-                let tick = 1_000 * i as u64;
-                feed(&mut plain, 0, *verdict, at(tick));
-                feed(&mut eager, 0, *verdict, at(tick));
-                let mut extra = extra.clone();
-                extra.sort_unstable();
-                for millis in extra {
-                    feed(&mut eager, 0, *verdict, at(tick + millis));
-                }
-                prop_assert_eq!(condition(&plain), condition(&eager));
-            }
-        }
-
-        #[test]
-        fn no_candidate_while_a_check_without_weight_is_down_and_the_priority_stays_in_range(
-            weights in prop::collection::vec(prop::option::of(any::<i32>()), 1..5),
-            base in 1_i64..=254,
-            events in prop::collection::vec((0_usize..5, verdicts(), 1_u64..9_000), 0..60),
-        ) {
-            let paces: Vec<_> = weights.iter().map(|weight| Pace { weight: *weight, ..pace(2, 2) }).collect();
-            let named = paces.iter().map(|pace| (Arc::from("c"), *pace)).collect::<Vec<_>>();
-            let mut health = Health::new(Time::ORIGIN, Priority::new(base).unwrap(), named);
-            let mut now = 0;
-            for (check, verdict, wait) in events {
-                now += wait;
-                feed(&mut health, check, verdict, at(now));
-                let faulty = health.checks().zip(&weights).any(|(check, w)| w.is_none() && !check.condition.is_ok());
-                prop_assert_eq!(health.candidacy().healthy, !faulty);
-                prop_assert_eq!(health.candidacy().because.is_some(), faulty);
-                prop_assert!((1..=254).contains(&health.candidacy().priority.get()));
-                prop_assert!(health.next_deadline().is_none_or(|deadline| deadline > at(now)));
-            }
-        }
-    }
-}
+mod tests;

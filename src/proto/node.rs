@@ -45,6 +45,10 @@ pub enum Input<'a> {
     Command { group: GroupIndex, command: Command },
     /// This node's newest bulletin, passed on as it is.
     Bulletin { bytes: &'a [u8] },
+    /// Other settings of a group (see [`event::Input::Params`]).
+    Params { group: GroupIndex, params: event::Params },
+    /// Other keys, from the next datagram on.
+    Keys(Keys),
     /// The agent stops: say goodbye in every group and name successors (rule 5).
     Resign,
     /// The rest of the agent gives no sign of life.
@@ -313,6 +317,8 @@ impl Node {
                 let _ = self.bulletin.publish(bytes);
                 self.plan_bulletin(now);
             }
+            Input::Params { group, params } => self.election(now, group, event::Input::Params(params)),
+            Input::Keys(keys) => self.keys = keys,
             Input::Resign => self.each_election(now, |_| event::Input::Command(Command::Resign)),
             Input::BrainStale => {
                 self.each_election(now, |_| event::Input::BrainStale);

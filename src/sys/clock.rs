@@ -16,6 +16,13 @@ pub fn now() -> Time {
     Time::from_nanos(u64::try_from(boot_time().as_nanos()).unwrap_or(u64::MAX))
 }
 
+/// What systemd counts in (`CLOCK_MONOTONIC`), in microseconds; a clock that cannot be read is at zero.
+#[must_use]
+pub fn monotonic_micros() -> u64 {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default();
+    u64::try_from(now.as_micros()).unwrap_or(u64::MAX)
+}
+
 /// The time of day. It may jump; never measure with it.
 #[must_use]
 #[allow(clippy::disallowed_methods)] // the one place

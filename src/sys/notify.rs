@@ -12,6 +12,8 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::process;
 use std::time::Duration;
 
+use super::clock;
+
 /// What could not be told, and why.
 #[derive(Debug, thiserror::Error)]
 pub enum NotifyError {
@@ -63,6 +65,15 @@ impl Notifier {
     /// The message was not taken.
     pub fn ready(&self, status: impl fmt::Display) -> Result<(), NotifyError> {
         self.send(&format!("READY=1\nSTATUS={}", one_line(status)))
+    }
+
+    /// A reload begins; [`Self::ready`] ends it, however it went. systemd before 253 takes no
+    /// notice of the time (`sd_notify(3)`).
+    ///
+    /// # Errors
+    /// The message was not taken.
+    pub fn reloading(&self) -> Result<(), NotifyError> {
+        self.send(&format!("RELOADING=1\nMONOTONIC_USEC={}", clock::monotonic_micros()))
     }
 
     /// What `systemctl status` shows.
@@ -136,6 +147,15 @@ mod tests {
         let (_dir, systemd, notifier) = bound();
         notifier.ready("web: backup\nSTOPPING=1").unwrap();
         assert_eq!(received(&systemd), "READY=1\nSTATUS=web: backup STOPPING=1");
+    }
+
+    #[test]
+    fn a_reload_says_when_it_began() {
+        let (_dir, systemd, notifier) = bound();
+        notifier.reloading().unwrap();
+        let message = received(&systemd);
+        let began: u64 = message.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").unwrap().parse().unwrap();
+        assert!(began > 0 && began <= clock::monotonic_micros());
     }
 
     #[test]

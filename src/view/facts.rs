@@ -467,6 +467,8 @@ pub enum ActKind {
     Failover,
     /// The next stop is a restart: nothing is handed over.
     Restart,
+    /// The configuration was read again. Never in force: it is done when it is told.
+    Reload,
 }
 
 /// A human act in force. Every node shows it, so that nobody forgets it.

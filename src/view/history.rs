@@ -88,6 +88,17 @@ pub struct ActChange {
     pub begun: bool,
     /// The act.
     pub act: Act,
+    /// What it changed, where that is more than the kind says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+impl ActChange {
+    /// It began, or ended; there is no more to say.
+    #[must_use]
+    pub const fn new(at: Stamp, begun: bool, act: Act) -> Self {
+        Self { at, begun, act, detail: None }
+    }
 }
 
 impl Entry {
@@ -129,9 +140,9 @@ impl Entry {
                 cut(reason);
                 evidence.iter_mut().for_each(cut);
             }
-            Event::Act(ActChange { act, .. }) => {
+            Event::Act(ActChange { act, detail, .. }) => {
                 cut(&mut act.by);
-                act.reason.iter_mut().for_each(cut);
+                act.reason.iter_mut().chain(detail).for_each(cut);
             }
         }
         self
@@ -448,6 +459,9 @@ pub fn render(entries: &[Entry], style: Style) -> String {
                 if let Some(reason) = &change.act.reason {
                     page.item("reason", &clean(reason));
                 }
+                if let Some(detail) = &change.detail {
+                    page.item("detail", &clean(detail));
+                }
             }
         }
     }
@@ -463,6 +477,7 @@ fn act(change: &ActChange) -> String {
         (ActKind::Failover, false) => "no longer told to fail over",
         (ActKind::Restart, true) => "restart announced",
         (ActKind::Restart, false) => "announced restart over",
+        (ActKind::Reload, _) => "configuration reloaded",
     };
     format!("{node}: {words}")
 }

@@ -8,7 +8,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::facts::{
-    Act, ActKind, Check, CheckVerdict, Claim, ClaimHolder, GroupFacts, Hook, HookState, Peer, Presence, Reach, Severity, State, Word,
+    Act, ActKind, Check, CheckVerdict, Claim, ClaimHolder, GroupFacts, Hook, HookState, Peer, Presence, Reach,
+    Severity, State, Word,
 };
 use super::words::{self, age};
 use crate::proto::claim::event::ClaimState;
@@ -44,6 +45,34 @@ impl Verdict {
     }
 }
 
+/// One thing that stands between a node and the mastership. As text: what it is, then the mend.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Block {
+    /// The node that it is about, by name, or by address while the name is not known; none means the whole group.
+    pub node: Option<String>,
+    /// What it is.
+    pub what: String,
+    /// What ends it: a command where there is one. None where `what` says it, or nobody here knows.
+    pub mend: Option<String>,
+}
+
+impl Block {
+    fn of(node: &str, what: String) -> Self {
+        Self { node: Some(node.to_owned()), what, mend: None }
+    }
+
+    fn mended_by(self, mend: String) -> Self {
+        Self { mend: Some(mend), ..self }
+    }
+}
+
+impl fmt::Display for Block {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)?;
+        self.mend.as_ref().map_or(Ok(()), |mend| write!(f, "; {mend}"))
+    }
+}
+
 /// What `haagent wait` waits for, on this node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -74,14 +103,26 @@ impl fmt::Display for WaitFor {
 pub fn judge(this: &NodeName, facts: &GroupFacts) -> Verdict {
     let mut concerns = Concerns::default();
     let served = served(this, facts, &mut concerns);
-    two_masters(this, facts, &mut concerns);
-    let Failover { ready: failover_ready, successors, blocked_by } = failover(this, facts, &mut concerns);
+    if let Some((severity, text)) = two_masters(this, facts) {
+        concerns.add(severity, text);
+    }
+    let failover = failover(this, facts);
+    for block in failover.blocks.iter().chain(&failover.against) {
+        concerns.add(Severity::Warning, block.to_string());
+    }
     master_itself(this, facts, &mut concerns);
     checks_with_weight(facts, &mut concerns);
     hooks(facts, &mut concerns);
     other_peers(facts, &mut concerns);
     let (severity, concerns) = concerns.sorted();
-    Verdict { served, failover_ready, successors, blocked_by, concerns, severity }
+    Verdict {
+        served,
+        failover_ready: failover.ready,
+        successors: failover.successors,
+        blocked_by: failover.blocks.iter().map(Block::to_string).collect(),
+        concerns,
+        severity,
+    }
 }
 
 /// Whether `this` node has reached, in this group, what `haagent wait` waits for.
@@ -153,8 +194,15 @@ pub(super) fn drain_of<'a>(facts: &'a GroupFacts, node: &NodeName) -> Option<&'a
     facts.acts.iter().find(|act| act.kind == ActKind::Drain && act.node.as_ref().is_none_or(|drained| drained == node))
 }
 
-fn drain_words(who: &str, act: &Act) -> String {
-    format!("{who} is drained by {}; to end it: haagent resume (on {who})", act.by)
+fn drained(who: &str, act: &Act) -> Block {
+    Block::of(who, format!("{who} is drained by {}", act.by)).mended_by(format!("to end it: haagent resume (on {who})"))
+}
+
+/// A live droplet that is no member has the address: nobody takes it without being told to.
+fn foreign(claim: &Claim) -> Option<Block> {
+    let Some(ClaimHolder::Droplet(id)) = claim.holder else { return None };
+    let what = format!("{} is held by droplet {id}, which is no member", address(claim));
+    Some(Block { node: None, what, mend: Some("to take it from there: haagent failover --take".to_owned()) })
 }
 
 /// Question 1. One claim that does not serve, and the group does not.
@@ -187,13 +235,10 @@ fn claim_served(this: &NodeName, facts: &GroupFacts, claim: &Claim, concerns: &m
             concerns.add(Severity::Critical, format!("{what} is assigned to nobody"));
             return Some(false);
         }
-        ClaimHolder::Droplet(id) => {
-            concerns.add(
-                Severity::Critical,
-                format!(
-                    "{what} is held by droplet {id}, which is no member; to take it from there: haagent failover --take"
-                ),
-            );
+        ClaimHolder::Droplet(_) => {
+            if let Some(block) = foreign(claim) {
+                concerns.add(Severity::Critical, block.to_string());
+            }
             return Some(false);
         }
         ClaimHolder::Node(name) => name,
@@ -242,7 +287,8 @@ fn claim_served(this: &NodeName, facts: &GroupFacts, claim: &Claim, concerns: &m
     (held || old.is_none()).then_some(true)
 }
 
-fn two_masters(this: &NodeName, facts: &GroupFacts, concerns: &mut Concerns) {
+/// More than one master among the nodes that are heard, and how bad that is.
+fn two_masters(this: &NodeName, facts: &GroupFacts) -> Option<(Severity, String)> {
     let held_here = facts.claims.iter().any(|claim| claim.state == ClaimState::Held);
     let heard = facts.peers.iter().filter(|peer| peer.presence == Presence::Heard);
     let masters: Vec<(String, bool)> = (facts.state == State::Master)
@@ -259,10 +305,11 @@ fn two_masters(this: &NodeName, facts: &GroupFacts, concerns: &mut Concerns) {
         chosen.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(" and ")
     };
     if masters.iter().filter(|(_, held)| *held).count() > 1 {
-        concerns
-            .add(Severity::Critical, format!("two holders: {} each believe that they hold the address", names(true)));
+        Some((Severity::Critical, format!("two holders: {} each believe that they hold the address", names(true))))
     } else if masters.len() > 1 {
-        concerns.add(Severity::Warning, format!("two masters: {}; one will yield", names(false)));
+        Some((Severity::Warning, format!("two masters: {}; one will yield", names(false))))
+    } else {
+        None
     }
 }
 
@@ -270,140 +317,148 @@ fn two_masters(this: &NodeName, facts: &GroupFacts, concerns: &mut Concerns) {
 enum Successor {
     Ready,
     /// It may be ready; it has not said so.
-    Perhaps(String),
-    Blocked(String),
+    Perhaps(Block),
+    Blocked(Block),
 }
 
-struct Failover {
-    ready: Option<bool>,
-    successors: Vec<String>,
-    blocked_by: Vec<String>,
+/// Question 3: what would happen if the master died now.
+pub(super) struct Failover {
+    /// Somebody ready would take over; none if that is not known.
+    pub(super) ready: Option<bool>,
+    /// Who could, in no order.
+    pub(super) successors: Vec<String>,
+    /// What blocks it. Empty while it would work.
+    pub(super) blocks: Vec<Block>,
+    /// What stands against single nodes, whether the failover works without them or not.
+    pub(super) against: Vec<Block>,
+}
+
+/// Whether this peer is the master that `this` node goes by. One that uses this node's name is
+/// not the master of that name.
+pub(super) fn is_master(facts: &GroupFacts, peer: &Peer) -> bool {
+    !peer.same_name && peer.node.is_some() && peer.node == facts.master
 }
 
 /// Question 3.
-fn failover(this: &NodeName, facts: &GroupFacts, concerns: &mut Concerns) -> Failover {
-    let is_master = |name: Option<&NodeName>| name.is_some() && name == facts.master.as_ref();
-    let own = (!facts.witness && !is_master(Some(this))).then(|| (this.to_string(), this_as_successor(this, facts)));
-    // One that uses this node's name is not the master of that name.
-    let is_this = |peer: &Peer| !peer.same_name && is_master(peer.node.as_ref());
-    let peers = facts.peers.iter().filter(|peer| !peer.witness && !is_this(peer));
+pub(super) fn failover(this: &NodeName, facts: &GroupFacts) -> Failover {
+    let this_is_master = facts.master.as_ref() == Some(this);
+    let own = (!facts.witness && !this_is_master).then(|| (this.to_string(), this_as_successor(this, facts)));
+    let peers = facts.peers.iter().filter(|peer| !peer.witness && !is_master(facts, peer));
     let others = peers.map(|peer| (peer_name(peer), peer_as_successor(facts, peer)));
 
-    let (mut successors, mut blocks, mut some_perhaps) = (Vec::new(), Vec::new(), false);
+    let (mut successors, mut against, mut some_perhaps) = (Vec::new(), Vec::new(), false);
     for (name, successor) in own.into_iter().chain(others) {
         match successor {
             Successor::Ready => successors.push(name),
-            Successor::Perhaps(text) => {
+            Successor::Perhaps(block) => {
                 some_perhaps = true;
-                blocks.push(text);
+                against.push(block);
             }
-            Successor::Blocked(text) => blocks.push(text),
+            Successor::Blocked(block) => against.push(block),
         }
     }
-    if successors.is_empty() && blocks.is_empty() {
-        blocks.push("no other node could take over: the group has none; add one to `peers`".to_owned());
-    }
-    for block in &blocks {
-        concerns.add(Severity::Warning, block.clone());
+    if successors.is_empty() && against.is_empty() {
+        let what = "no other node could take over: the group has none".to_owned();
+        against.push(Block { node: None, what, mend: Some("add one to `peers`".to_owned()) });
     }
 
-    let foreign = facts.claims.iter().find_map(|claim| match claim.holder {
-        Some(ClaimHolder::Droplet(id)) => {
-            Some(format!("{} is held by droplet {id}, which is no member", address(claim)))
-        }
-        Some(ClaimHolder::Node(_) | ClaimHolder::Nobody) | None => None,
-    });
-    if let Some(foreign) = foreign {
-        blocks.insert(0, foreign);
-        return Failover { ready: Some(false), successors: Vec::new(), blocked_by: blocks };
+    if let Some(foreign) = facts.claims.iter().find_map(foreign) {
+        let blocks = [foreign].into_iter().chain(against.iter().cloned()).collect();
+        return Failover { ready: Some(false), successors: Vec::new(), blocks, against };
     }
-    match (successors.is_empty(), some_perhaps) {
+    let (ready, blocks) = match (successors.is_empty(), some_perhaps) {
         // What stands against the others is a concern, and blocks nothing.
-        (false, _) => Failover { ready: Some(true), successors, blocked_by: Vec::new() },
-        (true, true) => Failover { ready: None, successors, blocked_by: blocks },
-        (true, false) => Failover { ready: Some(false), successors, blocked_by: blocks },
-    }
+        (false, _) => (Some(true), Vec::new()),
+        (true, true) => (None, against.clone()),
+        (true, false) => (Some(false), against.clone()),
+    };
+    Failover { ready, successors, blocks, against }
 }
 
 fn this_as_successor(this: &NodeName, facts: &GroupFacts) -> Successor {
+    let block = |what| Block::of(this.as_str(), what);
     if let Some(act) = drain_of(facts, this) {
-        return Successor::Blocked(drain_words(this.as_str(), act));
+        return Successor::Blocked(drained(this.as_str(), act));
     }
     if facts.state == State::Init {
-        return Successor::Perhaps(format!("{this} is starting"));
+        return Successor::Perhaps(block(format!("{this} is starting")));
     }
     if !facts.candidate {
         let why = failing_check(facts).or_else(|| facts.detail.clone()).unwrap_or_else(|| facts.reason.clone());
-        return Successor::Blocked(format!("{this} is no candidate: {why}"));
+        return Successor::Blocked(block(format!("{this} is no candidate: {why}")));
     }
     if facts.deposed {
-        return Successor::Blocked(format!(
-            "{this} was deposed: it waits until the holder of the address is heard, or known to be gone"
-        ));
+        let what =
+            format!("{this} was deposed: it waits until the holder of the address is heard, or known to be gone");
+        let mend = "start the holder's agent (systemctl start haagent there), or power its droplet off";
+        return Successor::Blocked(block(what).mended_by(mend.to_owned()));
     }
     readiness(this.as_str(), facts.ready, facts.reach, facts.detail.as_deref())
 }
 
 fn peer_as_successor(facts: &GroupFacts, peer: &Peer) -> Successor {
     let name = peer_name(peer);
+    let block = |what| Block::of(&name, what);
     if peer.key_differs {
-        return Successor::Blocked(format!(
-            "key differs from {}: put the same key file on every node and restart the agent there (systemctl restart haagent)",
-            peer.address
-        ));
+        let mend = "put the same key file on every node and restart the agent there (systemctl restart haagent)";
+        return Successor::Blocked(block(format!("key differs from {}", peer.address)).mended_by(mend.to_owned()));
     }
     if peer.same_name {
-        return Successor::Blocked(format!(
-            "{} uses this node's name: give one of them another node.name and restart its agent (systemctl restart haagent)",
-            peer.address
-        ));
+        let mend = "give one of them another node.name and restart its agent (systemctl restart haagent)".to_owned();
+        return Successor::Blocked(block(format!("{} uses this node's name", peer.address)).mended_by(mend));
     }
+    let look_there = format!("see ping -c 3 {}, and systemctl status haagent there", peer.address);
     match peer.presence {
         Presence::Heard => {}
         Presence::Silent => {
             let silence = peer.heard_ms_ago.map(|ms| format!(" for {}", age(Duration::from_millis(ms))));
-            return Successor::Blocked(format!(
+            let what = format!(
                 "{name} is silent{}: its host, its agent or the network between is down",
                 silence.unwrap_or_default()
-            ));
+            );
+            return Successor::Blocked(block(what).mended_by(look_there));
         }
         Presence::Left => {
-            return Successor::Blocked(format!("{name} left: its agent was stopped (systemctl start haagent there)"));
+            let mend = "systemctl start haagent there".to_owned();
+            return Successor::Blocked(block(format!("{name} left: its agent was stopped")).mended_by(mend));
         }
         Presence::Never => {
-            return Successor::Blocked(format!(
-                "{name} was never heard: is haagent running there, and does the firewall let its UDP through?"
-            ));
+            let what =
+                format!("{name} was never heard: is haagent running there, and does the firewall let its UDP through?");
+            return Successor::Blocked(block(what).mended_by(look_there));
         }
     }
     if peer.hears_us == Some(false) {
-        return Successor::Blocked(format!(
+        let what = format!(
             "{name} is heard and does not hear this node: the network or a firewall is open in one direction only"
-        ));
+        );
+        let mend = format!("let the heartbeats' UDP through from here to {}", peer.address);
+        return Successor::Blocked(block(what).mended_by(mend));
     }
     if let Some(act) = peer.node.as_ref().and_then(|node| drain_of(facts, node)) {
-        return Successor::Blocked(drain_words(&name, act));
+        return Successor::Blocked(drained(&name, act));
     }
     if peer.state == Some(State::Init) {
-        return Successor::Perhaps(format!("{name} is starting"));
+        return Successor::Perhaps(block(format!("{name} is starting")));
     }
     if peer.candidate == Some(false) || peer.state == Some(State::Fault) {
         let why = peer.detail.as_deref().unwrap_or("see haagent status there");
-        return Successor::Blocked(format!("{name} is no candidate: {why}"));
+        return Successor::Blocked(block(format!("{name} is no candidate: {why}")));
     }
     readiness(&name, peer.ready, peer.reach, peer.detail.as_deref())
 }
 
 fn readiness(name: &str, ready: Option<bool>, reach: Option<Reach>, detail: Option<&str>) -> Successor {
+    let block = |what| Block::of(name, what);
     if reach == Some(Reach::Unreachable) {
-        return Successor::Blocked(format!("{name} does not reach the provider's API"));
+        return Successor::Blocked(block(format!("{name} does not reach the provider's API")));
     }
     match ready {
         Some(true) => Successor::Ready,
         Some(false) => {
-            Successor::Blocked(format!("{name} could not claim: {}", detail.unwrap_or("it does not say why")))
+            Successor::Blocked(block(format!("{name} could not claim: {}", detail.unwrap_or("it does not say why"))))
         }
-        None => Successor::Perhaps(format!("{name} has not yet proved that it could claim")),
+        None => Successor::Perhaps(block(format!("{name} has not yet proved that it could claim"))),
     }
 }
 
@@ -413,7 +468,7 @@ fn master_itself(this: &NodeName, facts: &GroupFacts, concerns: &mut Concerns) {
         return;
     }
     if let Some(act) = drain_of(facts, this) {
-        concerns.add(Severity::Warning, drain_words(this.as_str(), act));
+        concerns.add(Severity::Warning, drained(this.as_str(), act).to_string());
     }
     // What fails a claim is told with the claim.
     let told = facts.detail.is_some() && facts.claims.iter().any(|claim| claim.detail == facts.detail);
@@ -447,7 +502,10 @@ fn hooks(facts: &GroupFacts, concerns: &mut Concerns) {
             }
             // The run before did not succeed, or this would be the first.
             HookState::Running if hook.attempts > 1 => {
-                concerns.add(Severity::Warning, format!("hook {} failed, and runs for the {} time", hook.name, nth(hook.attempts)));
+                concerns.add(
+                    Severity::Warning,
+                    format!("hook {} failed, and runs for the {} time", hook.name, nth(hook.attempts)),
+                );
             }
             HookState::Idle | HookState::Running | HookState::Ok => {}
         }
@@ -498,7 +556,7 @@ fn other_peers(facts: &GroupFacts, concerns: &mut Concerns) {
 }
 
 /// The first check that makes the node no candidate, in words.
-fn failing_check(facts: &GroupFacts) -> Option<String> {
+pub(super) fn failing_check(facts: &GroupFacts) -> Option<String> {
     facts.checks.iter().find(|check| check.weight.is_none() && check.ok == Some(false)).map(check_words)
 }
 

@@ -5,4 +5,5 @@ pub mod history;
 pub mod judge;
 pub mod render;
 pub mod status;
+pub mod why;
 pub mod words;

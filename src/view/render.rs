@@ -1,16 +1,20 @@
 //! The snapshot for people: 80 columns, the answers in the order in which an
 //! operator asks, ages with units, and a word beside each colour.
 
+mod why;
+
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::judge::{Verdict, drain_of, peer_name};
 use super::status::{
-    Act, ActKind, Check, Claim, ClaimHolder, Group, GroupFacts, Hook, HookState, Move, Peer, Presence, Severity, Stamp, State, Status,
+    Act, ActKind, Check, Claim, ClaimHolder, Group, GroupFacts, Hook, HookState, Move, Peer, Presence, Severity, Stamp,
+    State, Status,
 };
 use super::words::{self, age, exact};
 use crate::proto::claim::event::ClaimState;
 use crate::proto::ids::NodeName;
+pub use why::why;
 
 const WIDTH: usize = 80;
 /// Where what follows a label begins.
@@ -78,6 +82,13 @@ pub fn status(status: &Status, style: Style) -> String {
     }
     let loaded = age(status.at.since(status.config.loaded));
     page.item("config", &format!("{}, read {loaded} ago", clean(&status.config.file)));
+    if let Some(since) = status.config.refused_since {
+        let refused = format!("the file on disk is refused, for {}", age(status.at.since(since)));
+        page.item("", &style.paint(Paint::Doubt, &refused));
+    }
+    for waiting in &status.config.restart_needed {
+        page.item("", &clean(&format!("restart needed: {waiting}")));
+    }
     page.item("heart", &clean(&status.scheduling));
     if status.log_lines_dropped > 0 {
         page.item("log", &format!("{} lines dropped: the journal did not take them", status.log_lines_dropped));
@@ -140,14 +151,14 @@ fn address(page: &mut Page, status: &Status, group: &Group, style: Style) {
         page.item("address", &format!("{served}: this group has no claim"));
     }
     for claim in &group.facts.claims {
-        page.item("address", &format!("{served}: {}", claim_words(status, claim)));
+        page.item("address", &format!("{served}: {}", claim_words(&status.node, claim)));
     }
 }
 
-fn claim_words(status: &Status, claim: &Claim) -> String {
+fn claim_words(this: &NodeName, claim: &Claim) -> String {
     let address = claim.address.as_deref().map_or_else(|| "an address not yet discovered".to_owned(), clean);
     let holder = match &claim.holder {
-        Some(ClaimHolder::Node(name)) if *name == status.node => format!("is on {name} (this node)"),
+        Some(ClaimHolder::Node(name)) if name == this => format!("is on {name} (this node)"),
         Some(ClaimHolder::Node(name)) => format!("is on {name}"),
         Some(ClaimHolder::Droplet(id)) => format!("is on droplet {id}, no member"),
         Some(ClaimHolder::Nobody) => "is assigned to nobody".to_owned(),
@@ -339,6 +350,7 @@ fn act(at: Stamp, act: &Act, style: Style) -> String {
         ActKind::Drain => "drained",
         ActKind::Failover => "told to fail over",
         ActKind::Restart => "restart announced",
+        ActKind::Reload => "reloaded",
     };
     let what = style.paint(Paint::Doubt, what);
     let until = match act.until {
@@ -357,12 +369,12 @@ fn last_move(at: Stamp, last: &Move) -> String {
         way(last),
         age(at.since(last.at)),
         took.unwrap_or_else(|| ", not verified yet".to_owned()),
-        clean(why(last))
+        clean(sentence(last))
     )
 }
 
 /// The sentence that the evidence begins with; what it rests on is for `haagent history`.
-fn why(last: &Move) -> &str {
+fn sentence(last: &Move) -> &str {
     let sentence = last.evidence.as_deref().and_then(|evidence| evidence.split(';').next());
     sentence.filter(|sentence| !sentence.is_empty()).unwrap_or(&last.reason)
 }
@@ -418,13 +430,23 @@ impl Page {
         self.text.push('\n');
     }
 
+    /// Text that begins at the left and is wrapped like an item.
+    pub(super) fn prose(&mut self, words: &str) {
+        self.wrap(String::new(), words, 2);
+    }
+
     pub(super) fn item(&mut self, label: &str, words: &str) {
         self.item_at(label, words, 0);
     }
 
     /// As `item`; wrapped lines are indented by `hanging` columns more.
     pub(super) fn item_at(&mut self, label: &str, words: &str, hanging: usize) {
-        let mut line = format!("  {label:width$}", width = INDENT - 2);
+        self.wrap(format!("  {label:width$}", width = INDENT - 2), words, INDENT + hanging);
+    }
+
+    /// `words` behind `start`; wrapped lines are indented by `indent` columns.
+    fn wrap(&mut self, start: String, words: &str, indent: usize) {
+        let mut line = start;
         let mut empty = true;
         // Runs of spaces are columns and are kept, unless the line breaks there.
         let mut gap = 0;
@@ -435,7 +457,7 @@ impl Page {
             }
             if !empty && columns(&line) + 1 + gap + columns(word) > WIDTH {
                 self.line(&line);
-                line = " ".repeat(INDENT + hanging);
+                line = " ".repeat(indent);
                 empty = true;
             }
             if !empty {

@@ -9,6 +9,8 @@
 //! added, enums are lower case and closed, what is not known is `null`, ages and
 //! durations are whole numbers whose key ends in `_ms` or `_us`.
 
+use std::net::Ipv4Addr;
+
 use serde::{Deserialize, Serialize};
 
 pub use super::facts::*;
@@ -24,6 +26,10 @@ pub struct Status {
     pub node: NodeName,
     /// The node's name on the wire: 16 hex digits.
     pub node_id: String,
+    /// This node's private address.
+    pub address: Ipv4Addr,
+    /// Its heartbeat interval.
+    pub interval_ms: u64,
     /// The agent's version.
     pub version: String,
     /// When the process started.
@@ -71,6 +77,12 @@ pub struct ConfigState {
     pub loaded: Stamp,
     /// Why the newest file was refused, if it was; the one before is still in force.
     pub error: Option<String>,
+    /// Since when no file was taken.
+    #[serde(default)]
+    pub refused_since: Option<Stamp>,
+    /// What of the file that is in force waits for a restart of the agent: `heartbeat.port (17112 -> 17113)`.
+    #[serde(default)]
+    pub restart_needed: Vec<String>,
 }
 
 /// One group: the facts, and what follows from them. Both are one object in JSON.

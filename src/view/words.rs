@@ -93,6 +93,23 @@ pub fn reason(reason: &Reason) -> &'static str {
     }
 }
 
+/// A reason that makes a node master, said of that node by somebody who has only the word. None for
+/// one that makes no master.
+#[must_use]
+pub fn became_master(reason: &str) -> Option<&'static str> {
+    Some(match reason {
+        "resume" => "it had just started, and the address was on it",
+        "holder" => "no master was heard, and the address was on it",
+        "silent" => "the master before it fell silent",
+        "masterless" => "there was no master, and the address was at nobody, or at one that could not keep it",
+        "chance" => "it had been deposed, and the time for another try had come",
+        "offered" => "the master before it handed over",
+        "resigned" => "the master before it stopped, and named it",
+        "taken" => "an operator took the address from a foreign droplet",
+        _ => return None,
+    })
+}
+
 /// The reason as a sentence, and what it rests on. `name` knows nodes by their addresses.
 #[must_use]
 pub fn evidence(why: &Reason, evidence: &Evidence, at: Time, name: impl Fn(Ipv4Addr) -> String) -> String {
@@ -348,6 +365,13 @@ mod tests {
     }
 
     #[test]
+    fn every_reason_that_makes_a_master_can_be_said_of_another_node() {
+        let mut said: Vec<&str> = REASONS.into_iter().filter(|reason| became_master(reason).is_some()).collect();
+        said.sort_unstable();
+        assert_eq!(said, ["chance", "holder", "masterless", "offered", "resigned", "resume", "silent", "taken"]);
+    }
+
+    #[test]
     fn evidence_names_nodes_ages_and_whose_word_it_is() {
         let why = Reason::Silent { master: WEB1 };
         let at = Time::from_millis(10_000);
@@ -363,6 +387,7 @@ mod tests {
                 settled: true,
             }),
             rank: Some(Rank(0)),
+            offered_for: None,
         };
         assert_eq!(
             evidence(&why, &facts, at, |_| "web-1".to_owned()),

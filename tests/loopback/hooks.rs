@@ -105,10 +105,7 @@ fn a_hook_that_hangs_or_says_too_much_is_in_nobodys_way() {
     let lab = Lab::settled(Setup {
         hooks: &[
             ("on_master", "head -c 1048576 /dev/zero | tr '\\0' 'x'; echo; echo done"),
-            (
-                "on_backup",
-                "test -e $F/hang || exit 0\nsleep 600 & echo $! > $F/pid.new; mv $F/pid.new $F/pid\nwait",
-            ),
+            ("on_backup", "test -e $F/hang || exit 0\nsleep 600 & echo $! > $F/pid.new; mv $F/pid.new $F/pid\nwait"),
         ],
         hooks_settings: "timeout = \"1s\"",
         ..Setup::default()
@@ -121,9 +118,8 @@ fn a_hook_that_hangs_or_says_too_much_is_in_nobodys_way() {
     fs::write(lab.hooks.file("a", "hang"), "").unwrap();
     a.command(&["failover"]).expect_code(0);
     b.until("it holds the address", |group| group["claims"][0]["state"] == "held");
-    let grandchild = until(DEADLINE, || {
-        fs::read_to_string(lab.hooks.file("a", "pid")).map_err(|error| error.to_string())
-    });
+    let grandchild =
+        until(DEADLINE, || fs::read_to_string(lab.hooks.file("a", "pid")).map_err(|error| error.to_string()));
     let grandchild: u32 = grandchild.unwrap().trim().parse().unwrap();
     let group = a.until("its hook was killed", |group| hook(group, "on_backup")["state"] == "timeout");
     assert_eq!(group["severity"], "warning", "{group}");

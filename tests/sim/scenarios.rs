@@ -908,7 +908,10 @@ fn a_node_whose_promotion_fails_hands_on() {
             s.until("C is master", s.dead_interval() * 2, |run| run.world.hosts[C].is_master())?;
             let claim_timeout = s.run.world.setup.claim_timeout;
             s.served_by(B, claim_timeout + promotion(s) * 3 + s.one_assign() + Duration::from_secs(10))?;
-            s.expect("C offered it", s.changed(B, |reason| matches!(reason, Reason::Offered { cause: HandOver::ClaimFailing, .. })))?;
+            s.expect(
+                "C offered it",
+                s.changed(B, |reason| matches!(reason, Reason::Offered { cause: HandOver::ClaimFailing, .. })),
+            )?;
             s.expect("C never assigned", assigns_of(s, C) == 0)?;
             s.heal()?;
             s.expect("B keeps it", s.run.world.holder() == Some(B))

@@ -225,6 +225,7 @@ impl Host {
             healthy: self.healthy,
             priority: agent::priority(self.priority),
             because: (!self.healthy).then(|| Arc::from("docker")),
+            since: None,
         }
     }
 
@@ -1004,7 +1005,11 @@ fn ends_well(outcome: &Outcome) -> bool {
     match outcome {
         Outcome::Progress(progress) => *progress == claim::Progress::Completed,
         Outcome::Failed(failure) => failure.class == FailureClass::AlreadyAssigned,
-        Outcome::Local { .. } | Outcome::Api { .. } | Outcome::Warmed | Outcome::Accepted { .. } | Outcome::Promoted => false,
+        Outcome::Local { .. }
+        | Outcome::Api { .. }
+        | Outcome::Warmed
+        | Outcome::Accepted { .. }
+        | Outcome::Promoted => false,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use tokio::sync::oneshot;
 
+use super::reloading::Asker;
 use super::{ASKED, Asked, Brain};
 use crate::agent::acts::{self, FAILOVER_WITHIN, RESTART_WITHIN};
 use crate::agent::desk::{Act, Ask};
@@ -23,7 +24,7 @@ impl Brain {
         let Some(asked) = place.and_then(|place| self.asked.remove(place)) else { return };
         let answer = match result {
             Ok(()) => {
-                self.record(group, HistoryEvent::Act(ActChange { at: asked.act.since, begun: true, act: asked.act }));
+                self.record(group, HistoryEvent::Act(ActChange::new(asked.act.since, true, asked.act)));
                 Ok(asked.done)
             }
             Err(refusal) => {
@@ -83,13 +84,14 @@ impl Brain {
                 self.refreshes.push(done);
                 self.ask_for_view()?;
             }
+            Ask::Reload { reason, by, answer } => self.begin_reload(Asker { by, reason, answer: Some(answer) }),
             Ask::Act { act, by, answer } => match act {
                 Act::Drain { groups, reason, lasts } => {
                     for name in &groups {
                         let Some(group) = self.index(name) else { continue };
                         let act =
                             acts::act(ActKind::Drain, &self.know.identity.name, &by, reason.clone(), stamp(), lasts);
-                        self.record(group, HistoryEvent::Act(ActChange { at: stamp(), begun: true, act: act.clone() }));
+                        self.record(group, HistoryEvent::Act(ActChange::new(stamp(), true, act.clone())));
                         self.know.acts.begin(name, act);
                         self.heart.sender.send(ToHeart::Command(group, Command::Drain))?;
                     }
@@ -127,7 +129,7 @@ impl Brain {
                 tracing::info!(group = %name, "{by} resumed what {} began", act.by);
                 // The end is written down with its own reason, where one was given.
                 act.reason = reason.map(str::to_owned).or(act.reason);
-                self.record(group, HistoryEvent::Act(ActChange { at: stamp(), begun: false, act }));
+                self.record(group, HistoryEvent::Act(ActChange::new(stamp(), false, act)));
             }
             self.heart.sender.send(ToHeart::Command(group, Command::Resume))?;
         }

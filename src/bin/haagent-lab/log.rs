@@ -3,19 +3,19 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::http::Query;
 
 /// The longest wait for an entry.
-const MAX_WAIT: Duration = Duration::from_secs(60);
+pub(crate) const MAX_WAIT: Duration = Duration::from_secs(60);
 /// Entries in one answer.
 const DEFAULT_LIMIT: u64 = 1_000;
 const MAX_LIMIT: u64 = 10_000;
 
 /// What happened, with its number and its time.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Entry<T> {
     /// From 1, without gaps.
     pub(crate) seq: u64,
@@ -77,7 +77,7 @@ impl<T: Clone> Log<T> {
 }
 
 /// A part of a log, as readers get it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Page<T> {
     pub(crate) events: Vec<Entry<T>>,
     /// What to ask for as `after` next.

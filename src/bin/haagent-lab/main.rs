@@ -2,15 +2,19 @@
 
 #![allow(clippy::print_stderr, reason = "a command-line tool: this is how it speaks")]
 
+mod arguments;
 mod bench;
+mod client;
 mod clock;
 mod cloud;
 mod demo;
 mod engine;
 mod http;
 mod log;
+mod network;
 mod stage;
 mod stop;
+mod tell;
 #[cfg(test)]
 mod testing;
 
@@ -35,15 +39,32 @@ enum Command {
     Cloud(cloud::Options),
     /// A fake Docker engine on a unix socket
     Docker(engine::Options),
+    /// A private network between agents on loopback, without root: cut it, lose and delay datagrams
+    Network(network::Options),
+    /// Ask and order what runs: faults, settings, containers, cut links
+    #[command(after_help = tell::EXIT_CODES)]
+    Tell(tell::Options),
     /// Two agents, ten containers each, one reserved IP: a container dies, and the address moves
     Demo(demo::Options),
     /// How long a failover takes, and what an idle agent costs: figures, no judgement
     Bench(bench::Options),
 }
 
+/// A usage error, as everywhere in haagent.
+const USAGE: u8 = 3;
+
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    match run(arguments.command) {
+    let done = match bench::bare::asked() {
+        Some(bare) => bare.map_err(Into::into),
+        None => match Arguments::try_parse() {
+            Ok(arguments) => run(arguments.command),
+            Err(error) => {
+                let _ = error.print(); // nobody reads it: then nobody reads what could be said of that either
+                return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
+            }
+        },
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprint!("haagent-lab: {error}");
@@ -53,7 +74,7 @@ fn main() -> ExitCode {
                 cause = reason.source();
             }
             eprintln!();
-            ExitCode::FAILURE
+            error.downcast_ref::<tell::TellError>().map_or(ExitCode::FAILURE, tell::TellError::exit_code)
         }
     }
 }
@@ -72,6 +93,12 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
                 announce(&running.ready)?;
                 until_stopped(running.serve(), options.until_stdin_closes).await
             }
+            Command::Network(options) => {
+                let running = options.start()?;
+                announce(&running.ready)?;
+                until_stopped(running.serve(), options.until_stdin_closes).await
+            }
+            Command::Tell(options) => Ok(options.tell().await?),
             Command::Demo(options) => unless_stopped(options.play()).await,
             Command::Bench(options) => unless_stopped(options.measure()).await,
         }

@@ -143,6 +143,12 @@ impl Client {
         })
     }
 
+    /// Whether the other one was made with the same token, by the same call.
+    #[must_use]
+    pub fn is_clone_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.token_source, &other.token_source)
+    }
+
     /// `GET /v2/reserved_ips/{ip}`: who holds the address.
     ///
     /// # Errors

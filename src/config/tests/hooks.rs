@@ -46,48 +46,68 @@ fn hooks_that_are_not_used_change_no_hash_and_those_that_are_do() {
 #[test]
 fn mistakes_in_hooks_are_told_in_these_words() {
     for (hooks, words) in [
-        ("[group.web.hooks]\npromote = \"/p x\"\n", [
-            "`promote` must be a list, the program and its arguments: no shell reads it",
-            "write `promote = [\"/usr/local/lib/haagent/promote\"]`",
-        ]),
-        ("[group.web.hooks]\non_master = { unit = \"x.service\" }\n", [
-            "`on_master = { unit = ... }` is not in this version yet",
-            "write `on_master = [\"/usr/local/lib/haagent/on_master\"]`",
-        ]),
-        ("[group.web.hooks]\non_master = 3\n", [
-            "`on_master` must be a list, the program and its arguments, not a whole number",
-            "write `on_master = [\"/usr/local/lib/haagent/on_master\"]`",
-        ]),
-        ("[group.web.hooks]\non_backup = []\n", [
-            "`on_backup` names no program",
-            "write `on_backup = [\"/usr/local/lib/haagent/on_backup\"]`",
-        ]),
-        ("[group.web.hooks]\non_backup = [\"backup.sh\"]\n", [
-            "\"backup.sh\" in `on_backup` is no absolute path: nothing is searched for",
-            "write the path from the root: \"/...\"",
-        ]),
-        ("[group.web.hooks]\non_backup = [\"/b\", \"a\\u0000\"]\n", [
-            "a word of `on_backup` has a zero byte in it, or more than 4096 bytes",
-            "write a script, and name it here",
-        ]),
-        ("[group.web.hooks]\non_claim_failing = [\"/x\"]\n", [
-            "`on_claim_failing` is not in this version yet",
-            "take it out",
-        ]),
-        ("[group.web.hooks]\nnotify_master = [\"/x\"]\n", [
-            "unknown key `notify_master` in [group.web.hooks]",
-            "did you mean `on_master`?",
-        ]),
-        ("[[group.web.hooks]]\npromote = [\"/p\"]\n", [
-            "[group.web.hooks] must have single brackets: a group has one such table",
-            "write `[group.web.hooks]`",
-        ]),
-        ("[group.web.hooks]\npromote = [\"/p\"]\ntimeout = \"1m\"\n", [
-            "`timeout` of the hooks (1m) must be shorter than `claim_timeout` (1m): one slow promotion would end a claim",
-            "make `timeout` shorter, or `claim_timeout` longer",
-        ]),
+        (
+            "[group.web.hooks]\npromote = \"/p x\"\n",
+            [
+                "`promote` must be a list, the program and its arguments: no shell reads it",
+                "write `promote = [\"/usr/local/lib/haagent/promote\"]`",
+            ],
+        ),
+        (
+            "[group.web.hooks]\non_master = { unit = \"x.service\" }\n",
+            [
+                "`on_master = { unit = ... }` is not in this version yet",
+                "write `on_master = [\"/usr/local/lib/haagent/on_master\"]`",
+            ],
+        ),
+        (
+            "[group.web.hooks]\non_master = 3\n",
+            [
+                "`on_master` must be a list, the program and its arguments, not a whole number",
+                "write `on_master = [\"/usr/local/lib/haagent/on_master\"]`",
+            ],
+        ),
+        (
+            "[group.web.hooks]\non_backup = []\n",
+            ["`on_backup` names no program", "write `on_backup = [\"/usr/local/lib/haagent/on_backup\"]`"],
+        ),
+        (
+            "[group.web.hooks]\non_backup = [\"backup.sh\"]\n",
+            [
+                "\"backup.sh\" in `on_backup` is no absolute path: nothing is searched for",
+                "write the path from the root: \"/...\"",
+            ],
+        ),
+        (
+            "[group.web.hooks]\non_backup = [\"/b\", \"a\\u0000\"]\n",
+            [
+                "a word of `on_backup` has a zero byte in it, or more than 4096 bytes",
+                "write a script, and name it here",
+            ],
+        ),
+        (
+            "[group.web.hooks]\non_claim_failing = [\"/x\"]\n",
+            ["`on_claim_failing` is not in this version yet", "take it out"],
+        ),
+        (
+            "[group.web.hooks]\nnotify_master = [\"/x\"]\n",
+            ["unknown key `notify_master` in [group.web.hooks]", "did you mean `on_master`?"],
+        ),
+        (
+            "[[group.web.hooks]]\npromote = [\"/p\"]\n",
+            ["[group.web.hooks] must have single brackets: a group has one such table", "write `[group.web.hooks]`"],
+        ),
+        (
+            "[group.web.hooks]\npromote = [\"/p\"]\ntimeout = \"1m\"\n",
+            [
+                "`timeout` of the hooks (1m) must be shorter than `claim_timeout` (1m): one slow promotion would end a claim",
+                "make `timeout` shorter, or `claim_timeout` longer",
+            ],
+        ),
     ] {
         assert_eq!(told(hooks), words, "{hooks}");
     }
-    assert!(loaded(&with("[group.web.hooks]\non_master = [\"/m\"]\ntimeout = \"1h\"\n")).warnings.to_string().is_empty());
+    assert!(
+        loaded(&with("[group.web.hooks]\non_master = [\"/m\"]\ntimeout = \"1h\"\n")).warnings.to_string().is_empty()
+    );
 }

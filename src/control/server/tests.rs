@@ -49,6 +49,17 @@ impl Handler for Fake {
             }),
             Request::History { .. } => Response::Done { message: "x".repeat(ANSWER_BYTES) },
             Request::Restart { reason: Some(_) } => std::future::pending().await,
+            Request::Reload { reason: Some(_) } => Response::FileRefused {
+                problems: vec!["h.toml:3:1: unknown key".to_owned(), "  mend: this".to_owned()],
+            },
+            Request::Reload { reason: None } => Response::Reloaded {
+                applied: vec![
+                    "group.web.preempt false -> true".to_owned(),
+                    "docker.socket \"/a\" -> \"/b\"".to_owned(),
+                ],
+                restart_needed: vec!["heartbeat.port (17112 -> 17113)".to_owned()],
+                warnings: Vec::new(),
+            },
             Request::Resume { .. } | Request::Restart { reason: None } => {
                 Response::Begun { message: "soon".to_owned() }
             }

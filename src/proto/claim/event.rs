@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::Params;
 use crate::proto::ids::{DropletId, Term};
 use crate::proto::time::{Duration, Time};
 
@@ -309,8 +310,10 @@ pub enum Input {
     Intent(Intent),
     /// An action ended.
     Done { ticket: Ticket, outcome: Outcome },
-    /// From now on a hold has a promotion gate, or none. A gate that is open stays open.
-    Gated(bool),
+    /// Other settings of a running claim. Its seed stays.
+    Params(Params),
+    /// The driver asks with another token: what failed with the one before says nothing any more.
+    Credentials,
     /// A deadline passed.
     Timer,
 }

@@ -59,7 +59,8 @@ impl Promotion {
     }
 
     pub(super) fn end_hold(&mut self) {
-        *self = Self { running: self.running.map(|running| Running { counts: false, ..running }), ..Self::new(self.gated) };
+        *self =
+            Self { running: self.running.map(|running| Running { counts: false, ..running }), ..Self::new(self.gated) };
     }
 
     /// Takes the promotion of this ticket, if it is the one under way: whether its end counts.
@@ -121,15 +122,13 @@ impl Reconciler {
         }
     }
 
-    pub(super) fn set_gated(&mut self, now: Time, gated: bool) {
+    /// The operator wants a gate, or none. Settings alone end no failure: what comes of them does.
+    pub(super) fn set_gated(&mut self, gated: bool) {
         self.promotion.gated = gated;
         if gated || self.promotion.open || !matches!(self.intent, Intent::Hold(_)) {
             return;
         }
         self.promotion.running = self.promotion.running.map(|running| Running { counts: false, ..running });
-        if let Stage::Claiming { .. } = self.stage {
-            self.stage = Stage::Claiming { since: now, failing_since: None };
-        }
         self.open_gate();
         self.look_at_once();
     }

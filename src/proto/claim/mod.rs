@@ -29,8 +29,8 @@ use event::{
     Action, ClaimReport, Failure, FailureClass, Hold, Holder, Input, Intent, Look, Milestone, Outcome, Output, Source,
     Ticket,
 };
-pub use plan::STALE_READ;
 use gate::Promotion;
+pub use plan::STALE_READ;
 use plan::{Local, LocalVerdict, Loss, Situation, Stage, Verdict, Write};
 use reads::{Flight, Read, Reads};
 use retry::{Budget, Jitter, Need};
@@ -54,7 +54,8 @@ pub struct Params {
     pub claim_timeout: Duration,
     /// The most requests to the API in any 60 s, at least [`Self::MIN_CALLS_PER_MINUTE`].
     pub calls_per_minute: u32,
-    /// Whether each hold has a promotion gate; [`Input::Gated`] changes it.
+    /// Whether each hold has a promotion gate. Where it is new, the present hold is past it; one that is
+    /// taken away is open.
     pub gated: bool,
     /// Where the jitter of the waits starts: random, different on each node.
     pub seed: u64,
@@ -140,7 +141,8 @@ impl Reconciler {
         match input {
             Input::Intent(intent) => self.take_intent(now, intent),
             Input::Done { ticket, outcome } => self.take_outcome(now, ticket, outcome),
-            Input::Gated(gated) => self.set_gated(now, gated),
+            Input::Params(params) => self.retune(now, params),
+            Input::Credentials => self.forget_credentials(now),
             Input::Timer => {}
         }
         self.expire(now);
@@ -173,6 +175,28 @@ impl Reconciler {
             heartbeat_interval: self.params.heartbeat_interval,
             verify_interval: self.params.verify_interval,
         }
+    }
+
+    // -- Settings
+
+    /// Takes other settings. What is under way goes on, what was verified stays verified.
+    fn retune(&mut self, now: Time, params: Params) {
+        if params.readiness_interval < self.params.readiness_interval {
+            // The election judges a proof's age by the new interval from now on.
+            self.proof_due = self.proof_due.min(now);
+        }
+        self.budget.allow(params.calls_per_minute);
+        self.set_gated(params.gated);
+        let seed = self.params.seed;
+        self.params = Params { seed, ..params };
+    }
+
+    /// What the old token was refused, the new one may be granted; whether it works is shown by a proof.
+    fn forget_credentials(&mut self, now: Time) {
+        self.reads.forget_failures();
+        self.writing.forget_failures();
+        self.look_at_once();
+        self.proof_due = self.proof_due.min(now);
     }
 
     // -- Intents

@@ -128,8 +128,16 @@ impl Budget {
 
     /// `calls_per_minute` of at least [`super::Params::MIN_CALLS_PER_MINUTE`]; less counts as that.
     pub(super) fn new(calls_per_minute: u32) -> Self {
-        let limit = calls_per_minute.max(super::Params::MIN_CALLS_PER_MINUTE);
-        Self { calls: VecDeque::new(), limit: usize::try_from(limit).unwrap_or(usize::MAX) }
+        Self { calls: VecDeque::new(), limit: Self::limit(calls_per_minute) }
+    }
+
+    /// Another limit; the calls of the last minute count on.
+    pub(super) fn allow(&mut self, calls_per_minute: u32) {
+        self.limit = Self::limit(calls_per_minute);
+    }
+
+    fn limit(calls_per_minute: u32) -> usize {
+        usize::try_from(calls_per_minute.max(super::Params::MIN_CALLS_PER_MINUTE)).unwrap_or(usize::MAX)
     }
 
     /// How many calls within the window leave room for one of this need. A

@@ -107,7 +107,8 @@ impl Writing {
         }
     }
 
-    fn forget_failures(&mut self) {
+    /// The next assign waits for none that failed before.
+    pub(super) fn forget_failures(&mut self) {
         (self.gate, self.failures, self.pending_events) = (Time::ORIGIN, 0, 0);
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::proto::claim::event::{Base, ClaimReport, Holder, Intent, Look};
+use crate::proto::election::rank::skew;
 use crate::proto::heartbeat::{DeposedBy, GroupReport, HandOver, NodeState};
 use crate::proto::ids::{DropletId, GroupId, Priority, Rank, Term};
 use crate::proto::time::{Duration, Time};
@@ -14,6 +15,12 @@ use crate::proto::time::{Duration, Time};
 /// Missed heartbeats that make a node dead: `D = 3 x I`, as VRRP's
 /// Active_Down_Interval without its skew (RFC 9568, section 6.1).
 pub const DEAD_INTERVALS: u32 = 3;
+
+/// `D` of an interval.
+#[must_use]
+pub fn dead_interval(interval: Duration) -> Duration {
+    interval.saturating_mul(DEAD_INTERVALS)
+}
 
 /// What an election is told once. All durations are positive.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,14 +49,13 @@ impl Params {
     /// `D`.
     #[must_use]
     pub fn dead_interval(&self) -> Duration {
-        self.interval.saturating_mul(DEAD_INTERVALS)
+        dead_interval(self.interval)
     }
 
-    /// What a candidate of this rank waits longer than the best: `rank x I/2`.
-    #[doc(alias = "Skew_Time")]
+    /// What a candidate of this rank waits longer than the best.
     #[must_use]
     pub fn skew(&self, rank: Rank) -> Duration {
-        self.interval.saturating_mul(u32::from(rank.0)) / 2
+        skew(self.interval, rank)
     }
 }
 
@@ -62,6 +68,8 @@ pub struct Candidacy {
     pub priority: Priority,
     /// The first check that makes it unhealthy, for people.
     pub because: Option<Arc<str>>,
+    /// When that check began to fail: the first of the bad results in a row.
+    pub since: Option<Time>,
 }
 
 /// An operator's or the system's word.
@@ -162,6 +170,8 @@ pub struct Evidence {
     pub look: Option<Look>,
     /// This node's rank among the candidates heard.
     pub rank: Option<Rank>,
+    /// The mastership is offered to this node: since when there is the cause, by the master's word.
+    pub offered_for: Option<Time>,
 }
 
 /// One change of a node's state in a group.
@@ -200,6 +210,9 @@ pub enum Input {
     Reach { reachable: bool },
     /// An operator's word. Answered by [`Output::Answer`].
     Command(Command),
+    /// Other settings of a running election. Its group, address, interval and the time at which the
+    /// host came up stay as they are.
+    Params(Params),
     /// A deadline of this node was missed by more than I/2 (and less than D): what it did not hear
     /// meanwhile is no silence yet (rule 1).
     Late,

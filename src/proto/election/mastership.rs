@@ -10,7 +10,7 @@ use super::peer::{self, Peer, is_candidate, offers_to, precedence};
 use super::state::{Following, Mastership, OpenOffer, State, Wish};
 use crate::proto::claim::STALE_READ;
 use crate::proto::claim::event::{ClaimState, Holder, Look, Source};
-use crate::proto::heartbeat::{DeposedBy, GroupReport, HandOver, Offer};
+use crate::proto::heartbeat::{DeposedBy, GroupReport, HandOver};
 use crate::proto::ids::{Priority, Term};
 use crate::proto::time::{Duration, Time};
 
@@ -80,17 +80,17 @@ impl Election {
 
     /// Rule 5: the master hears the named one as master with a higher term: then it yields, always.
     fn yield_to_named(&mut self, now: Time) -> bool {
-        let Some(Mastership { offer: Some(OpenOffer { offer, term, .. }), .. }) = self.mastership().cloned() else {
+        let Some(Mastership { offer: Some(OpenOffer { to, cause, term, .. }), .. }) = self.mastership().cloned() else {
             return false;
         };
         let dead = self.dead();
         let taken = self
-            .peer(offer.to)
+            .peer(to)
             .and_then(|peer| peer.echoed(now, dead))
             .filter(|report| peer::is_master(report) && report.term > term)
-            .map(|report| Following { master: offer.to, term: report.term });
+            .map(|report| Following { master: to, term: report.term });
         let Some(following) = taken else { return false };
-        if offer.cause == HandOver::ClaimFailing {
+        if cause == HandOver::ClaimFailing {
             // Rule 14: the giver is not ready and wants nothing for claim_timeout x 2^n.
             let wait =
                 self.params.claim_timeout.saturating_mul(1_u32.checked_shl(self.hold_down.times).unwrap_or(u32::MAX));
@@ -98,7 +98,7 @@ impl Election {
             self.hold_down.times = self.hold_down.times.saturating_add(1);
         }
         self.had_held_or_sent = false;
-        self.step_down(now, Some(following), Reason::HandedOver { to: offer.to, cause: offer.cause });
+        self.step_down(now, Some(following), Reason::HandedOver { to, cause });
         true
     }
 
@@ -242,13 +242,13 @@ impl Election {
         };
         let open = self.mastership().and_then(|master| master.offer);
         if let Some(open) = open {
-            let fits = self.peer(open.offer.to).is_some_and(|peer| self.fits(peer, wish, now));
-            if fits && now < open.lapses && open.offer.cause == wish.cause {
+            let fits = self.peer(open.to).is_some_and(|peer| self.fits(peer, wish, now));
+            if fits && now < open.lapses && open.cause == wish.cause {
                 self.wake_at(open.lapses);
                 return;
             }
             if (!fits || now >= open.lapses)
-                && let Some(peer) = self.peer_mut(open.offer.to)
+                && let Some(peer) = self.peer_mut(open.to)
             {
                 peer.passed_over_until = now + PASSED_OVER;
                 self.wake_at(now + PASSED_OVER);
@@ -256,7 +256,8 @@ impl Election {
         }
         let next = self.best(now, wish);
         let term = self.mastership().map_or(self.term, |master| master.term);
-        let offer = next.map(|to| OpenOffer { offer: Offer { to, cause: wish.cause }, term, lapses: now + dead });
+        let since = wish.since.unwrap_or(now);
+        let offer = next.map(|to| OpenOffer { to, cause: wish.cause, since, term, lapses: now + dead });
         let mut again = self.peers.iter().map(|peer| peer.passed_over_until).filter(|until| *until > now).min();
         if let Some(master) = self.master_mut() {
             master.offer = offer;
@@ -275,7 +276,7 @@ impl Election {
 
     /// Why this master would hand over now: the most pressing cause first.
     fn wish(&mut self, now: Time) -> Option<Wish> {
-        let plain = |cause| Wish { cause, to: None, proof_after: None, reach: false, ready: true };
+        let plain = |cause| Wish { cause, since: None, to: None, proof_after: None, reach: false, ready: true };
         let master = self.mastership()?.clone();
         if let Some(Holder::Member(member)) = self.api_look_of(&master).map(|look| look.holder)
             && !(self.base.contains(member) && self.claim.state != ClaimState::Lost)
@@ -286,7 +287,7 @@ impl Election {
             return Some(plain(HandOver::Drain));
         }
         if !self.candidacy.healthy {
-            return Some(plain(HandOver::Fault));
+            return Some(Wish { since: self.candidacy.since, ..plain(HandOver::Fault) });
         }
         if let Some(to) = master.ordered {
             return Some(Wish { to, ready: to.is_none(), ..plain(HandOver::Failover) });
@@ -294,7 +295,11 @@ impl Election {
         if let Some(failing) = self.claim.failing_since.filter(|_| !self.claim.sent) {
             let due = failing + self.params.claim_timeout;
             if now >= due {
-                return Some(Wish { proof_after: Some(failing), ..plain(HandOver::ClaimFailing) });
+                return Some(Wish {
+                    since: Some(failing),
+                    proof_after: Some(failing),
+                    ..plain(HandOver::ClaimFailing)
+                });
             }
             self.wake_at(due);
         }
@@ -302,7 +307,12 @@ impl Election {
             // A lost API is lost for all, and each notices it in its own time: worth a move is
             // only who was answered since.
             if now - since >= ISOLATED {
-                return Some(Wish { reach: true, proof_after: Some(since), ..plain(HandOver::Isolated) });
+                return Some(Wish {
+                    since: Some(since),
+                    reach: true,
+                    proof_after: Some(since),
+                    ..plain(HandOver::Isolated)
+                });
             }
             self.wake_at(since + ISOLATED);
             return None;
@@ -350,14 +360,14 @@ impl Election {
 
     /// Who shall go when this node stops: the best ready one, else the best.
     pub(super) fn successor(&self, now: Time) -> Option<Ipv4Addr> {
-        let wish = Wish { cause: HandOver::Drain, to: None, proof_after: None, reach: false, ready: true };
+        let wish = Wish { cause: HandOver::Drain, since: None, to: None, proof_after: None, reach: false, ready: true };
         self.mastership()?;
         self.best(now, wish).or_else(|| self.best(now, Wish { ready: false, ..wish }))
     }
 
     /// An operator's `failover`.
     pub(super) fn order(&mut self, now: Time, to: Option<Ipv4Addr>) -> Result<(), Refusal> {
-        let wish = Wish { cause: HandOver::Failover, to, proof_after: None, reach: false, ready: true };
+        let wish = Wish { cause: HandOver::Failover, since: None, to, proof_after: None, reach: false, ready: true };
         self.mastership().ok_or(Refusal::NotMaster)?;
         let fits = |wish| self.peers.iter().any(|peer| self.fits(peer, wish, now));
         match to {

@@ -15,7 +15,7 @@ mod evidence;
 mod listening;
 mod mastership;
 mod peer;
-mod rank;
+pub mod rank;
 mod rules;
 mod state;
 mod truth;
@@ -24,7 +24,7 @@ use std::collections::VecDeque;
 use std::net::Ipv4Addr;
 
 use crate::proto::claim::event::{Base, ClaimReport, ClaimState, Hold, Holder, Intent};
-use crate::proto::heartbeat::{DeposedBy, Follows, GroupReport, Leaving, NodeState, Readiness};
+use crate::proto::heartbeat::{DeposedBy, Follows, GroupReport, HandOver, Leaving, NodeState, Offer, Readiness};
 use crate::proto::ids::{Priority, Rank, Term};
 use crate::proto::time::{Duration, Time};
 
@@ -47,10 +47,11 @@ struct HoldDown {
 /// The part of the own report whose change peers must know at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Urgent {
+    settings: u32,
     state: NodeState,
     candidate: bool,
     priority: Priority,
-    offer: Option<crate::proto::heartbeat::Offer>,
+    offer: Option<(Ipv4Addr, HandOver)>,
     wants: bool,
     deposed_by: Option<DeposedBy>,
     leaving: Option<Leaving>,
@@ -107,6 +108,7 @@ impl Election {
         let kept = memory.unwrap_or_default();
         let state = State::Init(Init { began: now });
         let told = Urgent {
+            settings: params.settings,
             state: NodeState::Init,
             candidate: false,
             priority,
@@ -121,7 +123,7 @@ impl Election {
             reason: None,
             evidence: Evidence::default(),
             term: kept.term,
-            candidacy: Candidacy { healthy: false, priority, because: None },
+            candidacy: Candidacy { healthy: false, priority, because: None, since: None },
             drained: kept.drained,
             unreachable_since: None,
             claim: ClaimReport::default(),
@@ -182,6 +184,7 @@ impl Election {
                     self.outputs.push_back(Output::Answer { command, result: Err(Refusal::Busy) });
                 }
             }
+            Input::Params(params) => self.retune(params),
             Input::Late => self.late_at = Some(now),
             Input::Gap { length } => self.gap(now, length),
             Input::BrainStale => self.leave(now, Reason::BrainStale),
@@ -220,7 +223,11 @@ impl Election {
             readiness: Readiness { ready: self.ready(now), proof_age: self.claim.proof.map(|at| now - at) },
             reach: self.reaches_api(),
             follows: self.follows(now),
-            offer: urgent.offer,
+            offer: master.and_then(|master| master.offer).map(|open| Offer {
+                to: open.to,
+                cause: open.cause,
+                began_ago: now - open.since,
+            }),
             wants: urgent.wants,
             deposed_by: urgent.deposed_by,
             leaving: urgent.leaving,
@@ -266,9 +273,16 @@ impl Election {
             claim: self.claim.clone(),
             ready: self.ready(now),
             deposed: self.deposed.map(|deposed| deposed.by),
-            offer: self.mastership().and_then(|master| master.offer).map(|open| (open.offer.to, open.offer.cause)),
+            offer: self.offer(),
             peers: self.peers.iter().map(|peer| peer.view(now, dead)).collect::<Vec<PeerView>>(),
         }
+    }
+
+    /// Takes what may change in a running election; who takes part, and how fast it beats, may not.
+    /// Nothing is decided by that: the rules go on by the new numbers.
+    fn retune(&mut self, params: Params) {
+        let Params { group, own, interval, host_up, .. } = self.params;
+        self.params = Params { group, own, interval, host_up, ..params };
     }
 
     // --- evaluation -------------------------------------------------------------------------
@@ -348,10 +362,11 @@ impl Election {
 
     fn urgent(&self, now: Time) -> Urgent {
         Urgent {
+            settings: self.params.settings,
             state: self.state.kind(),
             candidate: self.is_candidate(),
             priority: self.candidacy.priority,
-            offer: self.mastership().and_then(|master| master.offer).map(|open| open.offer),
+            offer: self.offer(),
             wants: self.wants(now),
             deposed_by: self.deposed.map(|deposed| deposed.by),
             leaving: match &self.state {
@@ -406,6 +421,10 @@ impl Election {
                 .is_some_and(|peer| peer.unreachable_at.is_some_and(|at| last_heard.is_none_or(|heard| at >= heard))),
             look: self.claim.look,
             rank: self.is_candidate().then(|| self.rank(now)),
+            offered_for: self.peers.iter().find_map(|peer| {
+                let offer = peer.echoed(now, self.dead())?.offer.filter(|offer| offer.to == self.params.own)?;
+                peer.point(Some(offer.began_ago))
+            }),
         }
     }
 
@@ -522,6 +541,11 @@ impl Election {
             State::Master(master) => Some(master),
             State::Init(_) | State::Backup(_) | State::Fault(_) | State::Left(_) => None,
         }
+    }
+
+    /// As master: who shall take over, and why.
+    fn offer(&self) -> Option<(Ipv4Addr, HandOver)> {
+        self.mastership()?.offer.map(|open| (open.to, open.cause))
     }
 
     /// Healthy and not drained. `Init` and stopping are states of their own.

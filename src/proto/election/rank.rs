@@ -4,20 +4,31 @@
 use std::net::Ipv4Addr;
 
 use crate::proto::ids::{Priority, Rank};
+use crate::proto::time::Duration;
 
 /// One who could take over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Contender {
-    pub(super) address: Ipv4Addr,
-    pub(super) priority: Priority,
+pub struct Contender {
+    /// Its private address; breaks ties.
+    pub address: Ipv4Addr,
+    /// Its effective priority.
+    pub priority: Priority,
 }
 
 /// The rank of `me` among the `others` that are heard as candidates: by the truth's
 /// holder first, then effective priority, then address; the higher goes first.
-pub(super) fn rank(me: Contender, holder: Option<Ipv4Addr>, others: impl Iterator<Item = Contender>) -> Rank {
+#[must_use]
+pub fn rank(me: Contender, holder: Option<Ipv4Addr>, others: impl Iterator<Item = Contender>) -> Rank {
     let place = |c: Contender| (holder == Some(c.address), c.priority, c.address);
     let ahead = others.filter(|other| place(*other) > place(me)).count();
     Rank(u8::try_from(ahead).unwrap_or(u8::MAX))
+}
+
+/// What a candidate of this rank waits longer than the best: `rank x I/2`.
+#[doc(alias = "Skew_Time")]
+#[must_use]
+pub fn skew(interval: Duration, rank: Rank) -> Duration {
+    interval.saturating_mul(u32::from(rank.0)) / 2
 }
 
 #[cfg(test)]

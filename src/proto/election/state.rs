@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use super::evidence::Deposition;
 use crate::proto::claim::event::Holder;
-use crate::proto::heartbeat::{HandOver, Leaving, NodeState, Offer};
+use crate::proto::heartbeat::{HandOver, Leaving, NodeState};
 use crate::proto::ids::Term;
 use crate::proto::time::Time;
 
@@ -76,7 +76,10 @@ pub(super) struct Mastership {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct OpenOffer {
-    pub(super) offer: Offer,
+    pub(super) to: Ipv4Addr,
+    pub(super) cause: HandOver,
+    /// Since when there is the cause.
+    pub(super) since: Time,
     /// The term that the named one raises.
     pub(super) term: Term,
     pub(super) lapses: Time,
@@ -91,6 +94,8 @@ pub(super) struct Left {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Wish {
     pub(super) cause: HandOver,
+    /// Since when there is the cause; `None`: it has just come.
+    pub(super) since: Option<Time>,
     /// Only this one; `None`: the best.
     pub(super) to: Option<Ipv4Addr>,
     /// Only one whose proof is younger than this (rule 14).

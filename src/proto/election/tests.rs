@@ -2,6 +2,7 @@
 
 mod hearing;
 mod mastership;
+mod reload;
 mod taking_over;
 
 use super::event::Heard;
@@ -93,7 +94,12 @@ impl Bench {
             intents: Vec::new(),
             persisted: 0,
         };
-        bench.input(Input::Candidacy(Candidacy { healthy: true, priority: Priority::DEFAULT, because: None }));
+        bench.input(Input::Candidacy(Candidacy {
+            healthy: true,
+            priority: Priority::DEFAULT,
+            because: None,
+            since: None,
+        }));
         bench.input(Input::Claim(ClaimReport { proof: Some(now), ..ClaimReport::default() }));
         bench.drain();
         bench
@@ -207,6 +213,7 @@ impl Bench {
             healthy: false,
             priority: Priority::DEFAULT,
             because: Some("docker".into()),
+            since: None,
         }));
         bench.drain();
         assert_eq!(bench.state(), NodeState::Fault);
@@ -227,8 +234,8 @@ fn inputs() -> Vec<(&'static str, Input)> {
     let heard = |report| {
         Input::Heard(Heard { peer: address(PEER), at: Time::from_millis(u64::MAX / 2_000_000), echoed: true, report })
     };
-    let sick = Candidacy { healthy: false, priority: Priority::DEFAULT, because: None };
-    let offer = Some(Offer { to: address(OWN), cause: HandOver::Drain });
+    let sick = Candidacy { healthy: false, priority: Priority::DEFAULT, because: None, since: None };
+    let offer = Some(Offer { to: address(OWN), cause: HandOver::Drain, began_ago: Duration::ZERO });
     let named = Some(Leaving { successor: Some(address(OWN)) });
     vec![
         (
@@ -326,7 +333,12 @@ fn init_resumes_where_the_address_is_without_a_write() {
 #[test]
 fn a_sick_node_does_not_resume_but_is_least_bad_after_4_d() {
     let mut bench = Bench::new();
-    bench.input(Input::Candidacy(Candidacy { healthy: false, priority: Priority::DEFAULT, because: None }));
+    bench.input(Input::Candidacy(Candidacy {
+        healthy: false,
+        priority: Priority::DEFAULT,
+        because: None,
+        since: None,
+    }));
     bench.look(Holder::Mine);
     bench.pass(DEAD);
     assert_eq!(bench.state(), NodeState::Fault);

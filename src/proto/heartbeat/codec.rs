@@ -10,7 +10,7 @@
 //! kind 1     = group:u64 settings:u32 state:u8 claim:u8 priority:u8(1..=254) flags:u16 term:u64
 //!              members:u8(0..=4) member:ip*members [foreign:u64] [takeover_ago:u32(ms)]
 //!              [verified_ago:u32(ms)] [proof_age:u32(ms)] [master:ip heard_ago:u32(ms)]
-//!              [offer_to:ip cause:u8] [deposed_by:ip] [successor:ip]
+//!              [offer_to:ip cause:u8 began_ago:u32] [deposed_by:ip] [successor:ip]
 //!     flags    see `flag`: what is true, and which of the bracketed fields are there
 //! kind 2     = generation:u64 index:u8 parts:u8 bytes     (one part of a bulletin)
 //! ```
@@ -283,7 +283,8 @@ fn write_group(writer: &mut Writer<'_>, report: &GroupReport) -> Option<()> {
     })?;
     writer.optional(offer, |writer, offer| {
         writer.address(offer.to)?;
-        writer.u8(offer.cause.code())
+        writer.u8(offer.cause.code())?;
+        writer.millis(offer.began_ago)
     })?;
     writer.optional(deposed_by_member, Writer::address)?;
     writer.optional(successor, Writer::address)
@@ -422,7 +423,8 @@ fn read_group(mut reader: Reader<'_>) -> Result<GroupReport, DecodeError> {
             Ok(Follows { master: reader.address()?, heard_ago: reader.millis()? })
         })?,
         offer: reader.optional(has(flag::OFFER), |reader| {
-            Ok(Offer { to: reader.address()?, cause: HandOver::from_code(reader.u8()?)? })
+            let (to, cause) = (reader.address()?, HandOver::from_code(reader.u8()?)?);
+            Ok(Offer { to, cause, began_ago: reader.millis()? })
         })?,
         wants: has(flag::WANTS),
         deposed_by: match reader.optional(has(flag::DEPOSED_BY), Reader::address)? {

@@ -95,6 +95,9 @@ pub struct Offer {
     pub to: Ipv4Addr,
     /// Why.
     pub cause: HandOver,
+    /// How long ago the cause began: the first bad result of the check, the first failed assign
+    /// (milliseconds on the wire). For people: a timeline begins there.
+    pub began_ago: Duration,
 }
 
 /// Whom a backup follows, and how long ago it heard it.

@@ -47,11 +47,8 @@ impl Output {
         }
         let mut left_out = head.len().saturating_sub(first);
         head.truncate(first);
-        let surplus = if left_out > 0 || self.dropped > 0 || tail.len() > last {
-            tail.len().saturating_sub(last)
-        } else {
-            0
-        };
+        let surplus =
+            if left_out > 0 || self.dropped > 0 || tail.len() > last { tail.len().saturating_sub(last) } else { 0 };
         left_out += surplus;
         tail.drain(..surplus);
         if left_out > 0 || self.dropped > 0 {

@@ -10,7 +10,12 @@ use super::*;
 use crate::sys::program::tests::{safe_folder, script};
 
 fn order(program: &Path) -> Order {
-    Order { program: program.to_owned(), arguments: Vec::new(), environment: Vec::new(), deadline: Duration::from_secs(60) }
+    Order {
+        program: program.to_owned(),
+        arguments: Vec::new(),
+        environment: Vec::new(),
+        deadline: Duration::from_secs(60),
+    }
 }
 
 async fn run_script(text: &str) -> Ended {
@@ -89,8 +94,13 @@ async fn a_program_has_a_clean_environment_no_powers_and_hears_every_signal() {
     lines.sort();
     // Four descriptors: three, and the folder that ls reads.
     let mut expected = vec![
-        "/", "4", "CapAmb:\t0000000000000000", "HAAGENT_NODE=web-1", "LANG=C.UTF-8",
-        "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "SigBlk:\t0000000000000000",
+        "/",
+        "4",
+        "CapAmb:\t0000000000000000",
+        "HAAGENT_NODE=web-1",
+        "LANG=C.UTF-8",
+        "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "SigBlk:\t0000000000000000",
         "SigIgn:\t0000000000000000",
     ]
     .into_iter()

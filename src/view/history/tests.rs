@@ -23,7 +23,7 @@ fn state_change(second: u64) -> Entry {
 }
 
 fn drained() -> Entry {
-    entry(Event::Act(ActChange { at: ago(300), begun: true, act: samples::drain("web-2") }))
+    entry(Event::Act(ActChange::new(ago(300), true, samples::drain("web-2"))))
 }
 
 #[test]

@@ -11,7 +11,7 @@ fn page(this: &str, facts: GroupFacts) -> String {
     text
 }
 
-fn drained() -> GroupFacts {
+pub(super) fn drained() -> GroupFacts {
     let mut facts = samples::master_facts();
     facts.acts.push(samples::drain("web-2"));
     facts.peers[0].state = Some(State::Fault);
@@ -21,7 +21,7 @@ fn drained() -> GroupFacts {
     facts
 }
 
-fn foreign() -> GroupFacts {
+pub(super) fn foreign() -> GroupFacts {
     let mut facts = samples::master_facts();
     facts.state = State::Backup;
     facts.reason = "foreign".to_owned();
@@ -34,7 +34,7 @@ fn foreign() -> GroupFacts {
     facts
 }
 
-fn deposed() -> GroupFacts {
+pub(super) fn deposed() -> GroupFacts {
     let mut facts = foreign();
     facts.deposed = true;
     facts.reason = "deposed".to_owned();
@@ -45,7 +45,7 @@ fn deposed() -> GroupFacts {
     facts
 }
 
-fn wrong_key() -> GroupFacts {
+pub(super) fn wrong_key() -> GroupFacts {
     let mut facts = samples::master_facts();
     facts.last_move = None;
     let peer = &mut facts.peers[0];
@@ -59,7 +59,7 @@ fn wrong_key() -> GroupFacts {
     facts
 }
 
-fn no_docker() -> GroupFacts {
+pub(super) fn no_docker() -> GroupFacts {
     let mut facts = samples::backup_facts();
     facts.last_move = None;
     facts.state = State::Fault;
@@ -79,7 +79,7 @@ fn no_docker() -> GroupFacts {
 }
 
 /// A page that looks different on purpose is copied from the failure.
-fn looks_like(page: &str, expected: &str) {
+pub(super) fn looks_like(page: &str, expected: &str) {
     assert!(page == expected, "the page is now:\n{page}");
 }
 
@@ -186,4 +186,20 @@ fn ages_have_units_and_two_digits_of_meaning() {
     assert!(age(Duration::MAX).ends_with('h') || age(Duration::MAX).ends_with('d'));
     assert_eq!((exact(999), exact(2_340)), ("999 ms".to_owned(), "2.340 s".to_owned()));
     assert_eq!((round_trip(412), round_trip(12_049)), ("0.4 ms".to_owned(), "12.0 ms".to_owned()));
+}
+
+#[test]
+fn a_refused_file_is_a_warning_and_what_waits_for_a_restart_is_none() {
+    let mut shown = samples::status("web-1", samples::master_facts());
+    let severity = shown.severity();
+    shown.config.restart_needed.push("heartbeat.port (17112 -> 17113)".to_owned());
+    assert_eq!(shown.severity(), severity);
+    let text = status(&shown, Style { colour: false });
+    assert!(text.contains("            restart needed: heartbeat.port (17112 -> 17113)\n"), "{text}");
+    shown.config.error = Some("haagent.toml:3:1: unknown key".to_owned());
+    shown.config.refused_since = Some(Stamp::from_unix_millis(shown.at.unix_millis() - 20_000));
+    assert_eq!(shown.severity(), severity.max(Severity::Warning));
+    let text = status(&shown, Style { colour: false });
+    assert!(text.contains("  warning   haagent.toml:3:1: unknown key\n"), "{text}");
+    assert!(text.contains("            the file on disk is refused, for 20 s\n"), "{text}");
 }

@@ -166,6 +166,8 @@ pub(crate) fn status(this: &str, facts: GroupFacts) -> Status {
     Status {
         at: NOW,
         node_id: this.id().to_string(),
+        address: Ipv4Addr::new(10, 114, 0, if this.as_str() == "web-1" { 4 } else { 5 }),
+        interval_ms: 500,
         version: "0.1.0".to_owned(),
         started: ago(270_000),
         uptime_ms: 270_000_000,
@@ -175,6 +177,8 @@ pub(crate) fn status(this: &str, facts: GroupFacts) -> Status {
             hash: "9f2c41aa".to_owned(),
             loaded: ago(270_000),
             error: None,
+            refused_since: None,
+            restart_needed: Vec::new(),
         },
         log_lines_dropped: 0,
         warnings: Vec::new(),
@@ -197,6 +201,8 @@ pub(crate) fn full() -> Status {
     }
     let mut status = status("web-1", facts);
     status.config.error = Some("line 3: unknown key".to_owned());
+    status.config.refused_since = Some(ago(20));
+    status.config.restart_needed.push("heartbeat.port (17112 -> 17113)".to_owned());
     // No group can have both; a failover that is blocked has no successor.
     status.groups[0].verdict.successors.push("web-3".to_owned());
     status.warnings.push("the clock is not synchronised".to_owned());

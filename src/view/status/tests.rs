@@ -51,6 +51,19 @@ fn every_field_is_documented_and_every_documented_field_is_there() {
 }
 
 #[test]
+fn every_field_of_why_is_documented_and_every_documented_field_is_there() {
+    let mut why = crate::view::why::why(&samples::full());
+    // What blocks a failover, and the one who would follow, are never there at once.
+    why.groups[0].failover.turns.push(crate::view::why::Turn { node: "web-3".to_owned(), after_ms: 1_500 });
+    let mut found = BTreeSet::new();
+    paths(&serde_json::to_value(why).unwrap(), "", &mut found);
+    // Documented where `status --json` is, of which they are a part.
+    let of_status = ["groups[].claims[].", "groups[].acts[].", "groups[].last_move."];
+    found.retain(|field| !of_status.iter().any(|part| field.starts_with(part)));
+    assert_eq!(found, documented("The fields of `why --json`"));
+}
+
+#[test]
 fn every_reason_is_documented() {
     let reasons: BTreeSet<String> = crate::view::words::REASONS.iter().map(ToString::to_string).collect();
     assert_eq!(reasons, documented("Reasons"));

@@ -54,7 +54,16 @@ pub struct Setup {
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { nodes: &["a", "b"], holder: "a", interval: Duration::from_millis(200), check: "", group: "", hooks: &[], hooks_settings: "", example: false }
+        Self {
+            nodes: &["a", "b"],
+            holder: "a",
+            interval: Duration::from_millis(200),
+            check: "",
+            group: "",
+            hooks: &[],
+            hooks_settings: "",
+            example: false,
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde_json::Value;
 
-use super::faults::Effect;
+use super::order::Effect;
 use crate::http::{self, Body, Reply};
 
 const JSON: &str = "application/json; charset=utf-8";

@@ -12,9 +12,10 @@ use serde_json::{Value, json};
 
 use super::answer::Plain;
 use super::event::{Event, Face, Request};
-use super::faults::{self, Call, Effect, Verdict};
+use super::faults::{self, Call, Verdict};
 use super::lab::{Inner, Lab};
 use super::limits::{Allowance, Limit};
+use super::order::Effect;
 use super::shapes::{self, DropletMember, Family, Page};
 use super::state::{Cloud, Refusal};
 use crate::http::{self, Asked, Handler, Reply};
@@ -101,7 +102,7 @@ fn decide(
             body: serde_json::from_slice(&asked.body).ok(),
             status: plain.as_ref().filter(|_| !lost).map(|plain| plain.status),
             message: plain.as_ref().and_then(|plain| plain.message.clone()),
-            faults: verdict.names.clone(),
+            faults: verdict.kinds(),
             received_ms: u64::try_from(received.as_millis()).unwrap_or(u64::MAX),
         }),
     );

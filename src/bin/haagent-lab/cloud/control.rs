@@ -14,20 +14,23 @@
 //!
 //! Answers are JSON; an error is 4xx with `{"message"}`.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::StatusCode;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::event::Event;
-use super::faults::Order;
 use super::lab::{Inner, Lab};
+use super::order::Order;
 use super::shapes;
 use super::state::{Course, HAND, Refusal};
-use super::world::{DropletSpec, Power, Settings};
+use super::wire::{
+    ActionNumber, AddressState, Cleared, DropletChange, DropletNumber, DropletState, FaultList, FaultNumber, HandMove,
+    SettingsNow, State,
+};
+use super::world::{DropletSpec, Power, SettingsChange};
 use crate::http::{self, Asked, Handler, Reply};
 use crate::log::{self, Page};
 
@@ -43,39 +46,6 @@ POST /faults  DELETE /faults[/ID]  POST /settings  POST /move  POST /droplets
 #[derive(Clone, Debug)]
 pub(crate) struct Control {
     pub(crate) lab: Arc<Lab>,
-}
-
-/// `POST /move`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct HandMove {
-    ip: Ipv4Addr,
-    /// Null takes the address from whoever has it.
-    #[serde(deserialize_with = "Option::deserialize")]
-    droplet: Option<u64>,
-    /// How long it takes, if not as long as every action.
-    takes_ms: Option<u64>,
-}
-
-/// `POST /droplets`: of an existing droplet what is given is changed; a new one needs a name.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct DropletChange {
-    id: u64,
-    name: Option<String>,
-    private: Option<Ipv4Addr>,
-    public: Option<Ipv4Addr>,
-    region: Option<String>,
-    status: Option<Power>,
-    tags: Option<Vec<String>>,
-    service: Option<SocketAddr>,
-    /// What `/v1/maintenance_event` says, for example `live_migrate`.
-    maintenance_event: Option<String>,
-    /// Something runs on it for so long and locks it.
-    busy_ms: Option<u64>,
-    /// It is gone.
-    #[serde(default)]
-    destroy: bool,
 }
 
 /// Why a request to the control endpoint failed.
@@ -132,27 +102,23 @@ impl Control {
 fn respond(inner: &mut Inner, now: Duration, asked: &Asked) -> Result<Value, ControlError> {
     let body = &asked.body;
     match (asked.method.as_str(), asked.path.as_str()) {
-        ("GET", "/state") => Ok(state(inner, now)),
-        ("GET", "/faults") => Ok(json!({"faults": inner.faults.all()})),
+        ("GET", "/state") => told(&state(inner, now)),
+        ("GET", "/faults") => told(&FaultList { faults: inner.faults.all().to_vec() }),
         ("POST", "/faults") => {
             let order: Order = serde_json::from_slice(body)?;
             let id = inner.faults.set(now, order)?;
             inner.log.push(now, Event::Faults { set: Some(id), cleared: Vec::new() });
-            Ok(json!({"id": id}))
+            told(&FaultNumber { id })
         }
         ("DELETE", "/faults") => {
             let cleared = inner.faults.clear(None);
             inner.log.push(now, Event::Faults { set: None, cleared: cleared.clone() });
-            Ok(json!({"cleared": cleared}))
+            told(&Cleared { cleared })
         }
         ("POST", "/settings") => {
-            let mut value = serde_json::to_value(&inner.cloud.settings)?;
-            let change: serde_json::Map<String, Value> = serde_json::from_slice(body)?;
-            for (key, new) in change {
-                value[key] = new;
-            }
-            inner.cloud.settings = serde_json::from_value::<Settings>(value)?;
-            Ok(json!({"settings": inner.cloud.settings}))
+            let change: SettingsChange = serde_json::from_slice(body)?;
+            inner.cloud.settings = inner.cloud.settings.changed(change)?;
+            told(&SettingsNow { settings: inner.cloud.settings.clone() })
         }
         ("POST", "/move") => {
             let order: HandMove = serde_json::from_slice(body)?;
@@ -163,7 +129,7 @@ fn respond(inner: &mut Inner, now: Duration, asked: &Asked) -> Result<Value, Con
                 None => inner.cloud.unassign(now, order.ip, HAND, course)?,
             };
             inner.cloud.advance(now);
-            Ok(json!({"action": action}))
+            told(&ActionNumber { action })
         }
         ("POST", "/droplets") => change_droplet(inner, now, serde_json::from_slice(body)?),
         ("DELETE", path) if path.starts_with("/faults/") => {
@@ -174,10 +140,14 @@ fn respond(inner: &mut Inner, now: Duration, asked: &Asked) -> Result<Value, Con
                 return Err(ControlError::NoSuchFault(id));
             }
             inner.log.push(now, Event::Faults { set: None, cleared: cleared.clone() });
-            Ok(json!({"cleared": cleared}))
+            told(&Cleared { cleared })
         }
         (method, path) => Err(ControlError::NoSuchPath(format!("{method} {path}"))),
     }
+}
+
+fn told(answer: &impl Serialize) -> Result<Value, ControlError> {
+    Ok(serde_json::to_value(answer)?)
 }
 
 fn change_droplet(inner: &mut Inner, now: Duration, change: DropletChange) -> Result<Value, ControlError> {
@@ -185,7 +155,7 @@ fn change_droplet(inner: &mut Inner, now: Duration, change: DropletChange) -> Re
     let cloud = &mut inner.cloud;
     if change.destroy {
         cloud.destroy_droplet(now, id)?;
-        return Ok(json!({"droplet": id}));
+        return told(&DropletNumber { droplet: id });
     }
     if cloud.droplet(id).is_none() {
         let name = change.name.clone().ok_or(ControlError::NoName(id))?;
@@ -209,22 +179,10 @@ fn change_droplet(inner: &mut Inner, now: Duration, change: DropletChange) -> Re
     if let Some(busy_ms) = change.busy_ms {
         cloud.occupy(now, id, Duration::from_millis(busy_ms))?;
     }
-    Ok(json!({"droplet": id}))
+    told(&DropletNumber { droplet: id })
 }
 
-/// The truth about one reserved IP, and what each onlooker sees of it.
-#[derive(Debug, Serialize)]
-struct AddressState {
-    ip: Ipv4Addr,
-    region: String,
-    holder: Option<u64>,
-    shown: Option<u64>,
-    reached: Option<u64>,
-    locked: bool,
-    traffic: super::lab::Traffic,
-}
-
-fn state(inner: &Inner, now: Duration) -> Value {
+fn state(inner: &Inner, now: Duration) -> State {
     let cloud = &inner.cloud;
     let addresses = cloud.addresses(now).map(|(ip, address)| AddressState {
         ip,
@@ -236,20 +194,22 @@ fn state(inner: &Inner, now: Duration) -> Value {
         traffic: inner.traffic.get(&ip).copied().unwrap_or_default(),
     });
     let droplets = cloud.droplets().map(|droplet| {
-        let spec = &droplet.spec;
-        json!({
-            "id": spec.id, "name": spec.name, "private": spec.private, "public": spec.public, "region": spec.region,
-            "status": spec.status, "tags": spec.tags, "service": spec.service,
-            "locked": cloud.droplet_locked(spec.id), "maintenance_event": droplet.maintenance,
-            "metadata_says": cloud.address_known_to(now, spec.id),
-        })
+        let DropletSpec { id, name, private, public, region, status, tags, metadata: _, service } =
+            droplet.spec.clone();
+        let maintenance_event = droplet.maintenance.clone();
+        let (locked, metadata_says) = (cloud.droplet_locked(id), cloud.address_known_to(now, id));
+        #[rustfmt::skip]
+        let state = DropletState {
+            id, name, private, public, region, status, tags, service, locked, maintenance_event, metadata_says,
+        };
+        state
     });
-    json!({
-        "now_ms": u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
-        "newest_event": inner.log.newest(),
-        "reserved_ips": addresses.collect::<Vec<_>>(),
-        "droplets": droplets.collect::<Vec<_>>(),
-        "actions": cloud.actions().take(ACTIONS_SHOWN).map(|action| shapes::action(cloud, action)).collect::<Vec<_>>(),
-        "settings": cloud.settings,
-    })
+    State {
+        now_ms: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
+        newest_event: inner.log.newest(),
+        reserved_ips: addresses.collect(),
+        droplets: droplets.collect(),
+        actions: cloud.actions().take(ACTIONS_SHOWN).map(|action| shapes::action(cloud, action)).collect(),
+        settings: cloud.settings.clone(),
+    }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Which of the cloud's faces a call came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Face {
     Api,
@@ -14,7 +14,7 @@ pub(crate) enum Face {
 }
 
 /// What runs on an address or a droplet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ActionKind {
     AssignIp,
@@ -25,7 +25,7 @@ pub(crate) enum ActionKind {
 }
 
 /// How far it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum ActionStatus {
     InProgress,
@@ -33,8 +33,17 @@ pub(crate) enum ActionStatus {
     Errored,
 }
 
+/// What the control endpoint did to a droplet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum DropletDeed {
+    Added,
+    Altered,
+    Destroyed,
+}
+
 /// One line of the event log. `by` is a droplet's name (its agent's token), `token N`, or `hand`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(crate) enum Event {
     /// A call, logged when its answer was decided. What it did to the state follows it.
@@ -57,12 +66,16 @@ pub(crate) enum Event {
     /// A reserved IP was deleted.
     Deleted { ip: Ipv4Addr, by: String },
     /// The control endpoint changed a droplet.
-    Droplet { droplet: u64, change: &'static str },
+    Droplet { droplet: u64, change: DropletDeed },
     /// The control endpoint set or cleared faults.
     Faults { set: Option<u64>, cleared: Vec<u64> },
 }
 
 impl Event {
+    /// Every word of [`name`](Self::name).
+    pub(crate) const NAMES: [&str; 8] =
+        ["request", "accepted", "ended", "moved", "created", "deleted", "droplet", "faults"];
+
     /// The word that readers may ask for.
     pub(crate) fn name(&self) -> &'static str {
         match self {
@@ -79,7 +92,7 @@ impl Event {
 }
 
 /// A call as it came and what was decided about it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub(crate) struct Request {
     pub(crate) face: Face,
     /// Whose token or whose metadata service; null where that is not known.
@@ -95,7 +108,7 @@ pub(crate) struct Request {
     /// The `message` of an answer that is an error.
     pub(crate) message: Option<String>,
     /// The faults that had a hand in it.
-    pub(crate) faults: Vec<&'static str>,
+    pub(crate) faults: Vec<String>,
     /// When the request had arrived whole, milliseconds since the lab's start.
     pub(crate) received_ms: u64,
 }

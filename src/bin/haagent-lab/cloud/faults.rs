@@ -4,12 +4,12 @@
 //! 4711's agent", and the order of events decides which calls these are. Faults combine: delays add
 //! up, and of several endings the one that was set first is used.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::event::Face;
+use super::order::{Effect, Order, Pending, Target};
 use super::shapes::DropletMember;
 use super::state::{Course, End, Refusal};
 
@@ -17,176 +17,10 @@ use super::state::{Course, End, Refusal};
 const MAX_FAULTS: usize = 100;
 /// The longest delay, so that nothing outlives its test by much.
 const MAX_DELAY: Duration = Duration::from_secs(600);
-/// A body that no client should read to its end.
-const HUGE: u64 = 50 * 1024 * 1024;
-
-/// A fault as it is ordered: `POST /faults`.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Order {
-    #[serde(default)]
-    pub(crate) on: Target,
-    pub(crate) effect: Effect,
-    /// Goes after so many calls.
-    pub(crate) count: Option<u64>,
-    /// Goes after so much time.
-    pub(crate) for_ms: Option<u64>,
-}
-
-/// Which calls; what is not said matches all.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Target {
-    /// The API if not said.
-    pub(crate) face: Option<Face>,
-    pub(crate) method: Option<String>,
-    /// `*` stands for any text: `/v2/reserved_ips/*/actions`.
-    pub(crate) path: Option<String>,
-    /// Whose token, or whose metadata service.
-    pub(crate) droplet: Option<u64>,
-}
-
-/// What goes wrong.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub(crate) enum Effect {
-    /// The call is executed at once and answered late; or, with `before`, executed late.
-    Delay {
-        ms: u64,
-        #[serde(default)]
-        before: bool,
-    },
-
-    // Not executed, answered so:
-    /// Any status, body and headers.
-    Answer {
-        status: u16,
-        #[serde(default)]
-        id: Option<String>,
-        #[serde(default)]
-        message: Option<String>,
-        /// The body as it is, in place of an error body.
-        #[serde(default)]
-        body: Option<String>,
-        /// Added to the usual ones; an empty value removes one.
-        #[serde(default)]
-        headers: BTreeMap<String, String>,
-    },
-    /// 401.
-    Unauthorized,
-    /// 403.
-    Forbidden,
-    /// 429: the burst limit with `retry_after`, else the hourly one, which has only `ratelimit-reset`.
-    RateLimited {
-        #[serde(default)]
-        retry_after: Option<String>,
-        /// Seconds from now; may be negative.
-        #[serde(default = "default_reset")]
-        reset_in: i64,
-    },
-    /// 500.
-    ServerError,
-    /// 503.
-    Unavailable,
-    /// The HTML of a gateway, with this status.
-    GatewayPage {
-        #[serde(default = "default_gateway")]
-        status: u16,
-    },
-    /// 422: an event is pending on the target droplet or on the address.
-    PendingEvent {
-        #[serde(default)]
-        on: Pending,
-    },
-    /// Accepted, then nothing.
-    Silence,
-    /// The connection is reset.
-    Reset,
-    /// A body of 50 MB (or `bytes`).
-    Huge {
-        #[serde(default = "default_huge")]
-        bytes: u64,
-    },
-    /// A body without end.
-    Endless,
-
-    // Executed, but the answer is spoilt:
-    /// The connection dies before the answer.
-    LostAnswer,
-    /// The head and a first byte, then nothing.
-    HeadThenSilence,
-    /// Half of the body, then a reset.
-    ResetMidBody,
-    /// A whole answer with half of the JSON.
-    Truncated,
-    /// One byte at a time.
-    Drip {
-        #[serde(default = "default_drip")]
-        ms: u64,
-    },
-    /// The `droplet` of reserved IPs is not shown.
-    HideDroplet {
-        #[serde(default = "default_hidden")]
-        member: DropletMember,
-    },
-
-    // About the action that a call begins:
-    ActionSlow {
-        ms: u64,
-    },
-    /// In progress for ever; the locks stay.
-    ActionStuck,
-    /// Ends as `errored`; with `unassigned` the address is then with nobody.
-    ActionErrored {
-        #[serde(default)]
-        unassigned: bool,
-    },
-    /// Its end is called so instead of `completed`.
-    ActionWord {
-        word: String,
-    },
-    /// Its number is not found for so many polls; without a number, always.
-    ActionNotFound {
-        #[serde(default)]
-        polls: Option<u32>,
-    },
-
-    /// The metadata service says that this droplet has (or has not) an address, whatever is true.
-    Says {
-        active: bool,
-        #[serde(default)]
-        ip: Option<std::net::Ipv4Addr>,
-    },
-    /// The listener is closed: connections are refused, open ones are cut. Takes no `count`.
-    Refuse,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Pending {
-    #[default]
-    Droplet,
-    Ip,
-}
-
-fn default_reset() -> i64 {
-    60
-}
-fn default_gateway() -> u16 {
-    502
-}
-fn default_huge() -> u64 {
-    HUGE
-}
-fn default_drip() -> u64 {
-    1000
-}
-fn default_hidden() -> DropletMember {
-    DropletMember::Null
-}
 
 impl Effect {
-    fn name(&self) -> &'static str {
+    /// Its kind, as JSON has it.
+    pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Delay { .. } => "delay",
             Self::Answer { .. } => "answer",
@@ -239,7 +73,7 @@ pub(crate) enum OrderError {
     RefuseByCount,
     #[error("{0} is no HTTP status: 200 to 599")]
     Status(u16),
-    #[error("`says` is about metadata: set `on.face` to \"metadata\"")]
+    #[error("`says` is about metadata: leave `on.face` out")]
     SaysElsewhere,
     #[error("`{0}` is about the API's answers: leave `on.face` out")]
     NotOfMetadata(&'static str),
@@ -255,13 +89,13 @@ pub(crate) struct Call<'a> {
 }
 
 /// A fault in force.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub(crate) struct Fault {
     pub(crate) id: u64,
     #[serde(flatten)]
-    order: Order,
+    pub(crate) order: Order,
     /// Calls that it has met.
-    hits: u64,
+    pub(crate) hits: u64,
     #[serde(skip)]
     until: Option<Duration>,
 }
@@ -279,6 +113,11 @@ pub(crate) struct Verdict {
 }
 
 impl Verdict {
+    /// The kinds of the faults that had a hand in it, for the log.
+    pub(crate) fn kinds(&self) -> Vec<String> {
+        self.names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
     /// How the action that this call begins will go.
     pub(crate) fn course(&self, usual: Course) -> Course {
         self.action.iter().fold(usual, |course, effect| match effect {
@@ -305,10 +144,13 @@ impl Faults {
     ///
     /// # Errors
     /// It makes no sense, or there are too many.
-    pub(crate) fn set(&mut self, now: Duration, order: Order) -> Result<u64, OrderError> {
+    pub(crate) fn set(&mut self, now: Duration, mut order: Order) -> Result<u64, OrderError> {
         self.expire(now);
         if self.faults.len() >= MAX_FAULTS {
             return Err(OrderError::TooMany);
+        }
+        if matches!(order.effect, Effect::Says { .. }) {
+            order.on.face.get_or_insert(Face::Metadata);
         }
         let of_metadata = order.on.face == Some(Face::Metadata);
         match &order.effect {
@@ -506,7 +348,7 @@ mod tests {
         let mut set = |json: &str| faults.set(Duration::ZERO, order(json)).unwrap_err();
         assert_eq!(set(r#"{"count":1,"effect":{"kind":"refuse"}}"#), OrderError::RefuseByCount);
         assert_eq!(set(r#"{"effect":{"kind":"answer","status":99}}"#), OrderError::Status(99));
-        assert_eq!(set(r#"{"effect":{"kind":"says","active":true}}"#), OrderError::SaysElsewhere);
+        assert_eq!(set(r#"{"on":{"face":"api"},"effect":{"kind":"says","active":true}}"#), OrderError::SaysElsewhere);
         let stuck = r#"{"on":{"face":"metadata"},"effect":{"kind":"action_stuck"}}"#;
         assert_eq!(set(stuck), OrderError::NotOfMetadata("action_stuck"));
         assert!(serde_json::from_str::<Order>(r#"{"effect":{"kind":"silense"}}"#).is_err());

@@ -37,7 +37,7 @@ pub(crate) struct Inner {
 }
 
 /// What clients did at one address.
-#[derive(Clone, Copy, Debug, Default, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Traffic {
     pub(crate) forwarded: u64,
     pub(crate) refused: u64,

@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 
 use super::answer::Plain;
 use super::event::{Event, Face, Request};
-use super::faults::{Call, Effect, Verdict};
+use super::faults::{Call, Verdict};
 use super::lab::{Inner, Lab};
+use super::order::Effect;
 use super::state::{Cloud, Droplet};
 use super::world::Inactive;
 use crate::http::{self, Asked, Handler, Reply};
@@ -118,7 +119,7 @@ fn decide(
                 .filter(|_| !matches!(verdict.ending, Some(Effect::LostAnswer)))
                 .map(|plain| plain.status),
             message: None,
-            faults: verdict.names.clone(),
+            faults: verdict.kinds(),
             received_ms: u64::try_from(received.as_millis()).unwrap_or(u64::MAX),
         }),
     );

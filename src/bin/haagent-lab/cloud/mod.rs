@@ -6,20 +6,23 @@
 //!
 //! * [`state`]: the model, pure. [`faults`]: what goes wrong with which call.
 //! * [`api`], [`metadata`], [`dataplane`], [`control`]: its four faces.
+//! * [`order`], [`wire`]: what the control endpoint takes and answers, for the command too.
 //! * [`lab`]: what they share, and the ticker. [`world`]: what there is at the start.
 
 mod answer;
 mod api;
 mod control;
 mod dataplane;
-mod event;
-mod faults;
+pub(crate) mod event;
+pub(crate) mod faults;
 mod lab;
 mod limits;
 mod metadata;
+pub(crate) mod order;
 mod shapes;
 mod state;
-mod world;
+pub(crate) mod wire;
+pub(crate) mod world;
 
 use std::collections::BTreeMap;
 use std::io;

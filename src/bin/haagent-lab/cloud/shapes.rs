@@ -46,13 +46,14 @@ impl Family {
 }
 
 /// How the `droplet` of a reserved IP is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum DropletMember {
     #[default]
     Full,
-    /// As for a token without `droplet:read`.
+    /// As for a token without `droplet:read`
     Null,
+    /// The member is not there
     Absent,
 }
 

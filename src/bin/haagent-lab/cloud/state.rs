@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use super::event::{ActionKind, ActionStatus, Event};
+use super::event::{ActionKind, ActionStatus, DropletDeed, Event};
 use super::world::{DropletSpec, DuringMove, Power, Settings, World};
 
 /// Actions kept; the oldest that have ended go first.
@@ -433,7 +433,7 @@ impl Cloud {
     pub(crate) fn put_droplet(&mut self, now: Duration, spec: DropletSpec) {
         let id = spec.id;
         self.droplets.insert(id, Droplet { spec, maintenance: String::new() });
-        self.news.push((now, Event::Droplet { droplet: id, change: "added" }));
+        self.news.push((now, Event::Droplet { droplet: id, change: DropletDeed::Added }));
     }
 
     /// Changes a droplet in place.
@@ -447,7 +447,7 @@ impl Cloud {
         change: impl FnOnce(&mut Droplet),
     ) -> Result<(), Refusal> {
         change(self.droplets.get_mut(&id).ok_or(Refusal::NotFound)?);
-        self.news.push((now, Event::Droplet { droplet: id, change: "altered" }));
+        self.news.push((now, Event::Droplet { droplet: id, change: DropletDeed::Altered }));
         Ok(())
     }
 
@@ -457,7 +457,7 @@ impl Cloud {
     /// There is no such droplet.
     pub(crate) fn destroy_droplet(&mut self, now: Duration, id: u64) -> Result<(), Refusal> {
         self.droplets.remove(&id).ok_or(Refusal::NotFound)?;
-        self.news.push((now, Event::Droplet { droplet: id, change: "destroyed" }));
+        self.news.push((now, Event::Droplet { droplet: id, change: DropletDeed::Destroyed }));
         let running = self.actions.values_mut().filter(|action| action.running() && action.droplet == Some(id));
         let failing: Vec<u64> = running
             .map(|action| {

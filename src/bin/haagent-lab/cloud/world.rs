@@ -80,7 +80,7 @@ pub(crate) struct ReservedIpSpec {
 }
 
 /// What the control plane says of a droplet's power. `active` does not prove life.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Power {
     New,
@@ -111,7 +111,7 @@ pub(crate) enum Inactive {
 }
 
 /// How the cloud behaves without any fault; the control endpoint may change each at any time.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Settings {
     /// How long an assign or unassign takes.
@@ -154,6 +154,23 @@ impl Default for Settings {
             created_lag_ms: 0,
             resource_type: "reserved_ip".to_owned(),
         }
+    }
+}
+
+/// `POST /settings`: some of the members of [`Settings`].
+pub(crate) type SettingsChange = serde_json::Map<String, serde_json::Value>;
+
+impl Settings {
+    /// These with some changed.
+    ///
+    /// # Errors
+    /// There is no such setting, or it cannot have that value.
+    pub(crate) fn changed(&self, change: SettingsChange) -> Result<Self, serde_json::Error> {
+        let mut value = serde_json::to_value(self)?;
+        for (key, new) in change {
+            value[key] = new;
+        }
+        serde_json::from_value(value)
     }
 }
 

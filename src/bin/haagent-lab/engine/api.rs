@@ -17,13 +17,13 @@ use std::time::Duration;
 use futures_util::{Stream, stream};
 use hyper::body::Bytes;
 use hyper::{Method, Response, StatusCode};
-use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::{broadcast, watch};
 
-use super::faults::{Faults, GARBAGE, Mode, misbehave};
+use super::faults::{Change, Faults, GARBAGE, Mode, misbehave};
 use super::filter::{FilterError, Filters};
-use super::state::{Act, ActError, Container, Engine, Event, Health};
+use super::state::{Act, ActError, Container, Engine, Event};
+use super::wire::{Acted, Closed, ContainerState, FaultsNow, Order, OrderError, Request, State};
 use crate::clock::Clock;
 use crate::http::{self, Asked, Body, Cut, Handler, Reply};
 use crate::log::{self, Log, Page};
@@ -34,8 +34,6 @@ const STREAM_BEHIND: usize = 1024;
 const MAX_REQUESTS: usize = 10_000;
 /// Events withheld by a hung containerd.
 const MAX_WITHHELD: usize = 256;
-/// How long a container is down that is brought up again.
-const DEFAULT_DOWN: u64 = 800;
 /// The oldest API version served, as in the real engine.
 const MIN_MINOR: u32 = 24;
 const VERSION: &str = "27.5.1-lab";
@@ -45,13 +43,6 @@ const EVENT_FILTERS: &[&str] = &["type", "container", "event", "label"];
 const EVENT_START: &str = "{\"Type\":\"container\",\"Action\":\"";
 const LIST_START: &str = "[{\"Id\":\"";
 const OBJECT_START: &str = "{\"Id\":\"";
-
-/// One call, for the log.
-#[derive(Clone, Debug, Serialize)]
-struct Request {
-    method: String,
-    path: String,
-}
 
 /// What every connection shares.
 #[derive(Debug)]
@@ -238,44 +229,42 @@ impl Api {
     async fn lab(&self, path: &str, asked: &Asked) -> Response<Body> {
         let segments: Vec<&str> = path.split('/').collect();
         let done = match (asked.method.as_str(), segments.as_slice()) {
-            ("GET", ["state"]) => Ok(self.state()),
+            ("GET", ["state"]) => Ok(http::json(StatusCode::OK, &self.state())),
             ("GET", ["requests"]) => {
                 let read = |after, limit| self.with(|inner, _| inner.log.page(after, limit, |_| true));
                 let page: Page<Request> = log::follow(&asked.query, self.0.newest.subscribe(), read).await;
                 return http::json(StatusCode::OK, &page);
             }
-            ("POST", ["containers", key, act]) => self.act(key, act, asked),
-            ("POST", ["faults"]) => self.change_faults(|faults| faults.changed(&asked.body)),
-            ("DELETE", ["faults"]) => self.change_faults(|_| Ok(Faults::default())),
+            ("POST", ["containers", key, act]) => Order::parse(key, act, &asked.query)
+                .map_err(EngineError::from)
+                .and_then(|order| self.act(&order))
+                .map(|acted| http::json(StatusCode::OK, &acted)),
+            ("POST", ["faults"]) => serde_json::from_slice::<Change>(&asked.body)
+                .map_err(EngineError::from)
+                .map(|change| http::json(StatusCode::OK, &self.change_faults(|faults| faults.changed(change)))),
+            ("DELETE", ["faults"]) => Ok(http::json(StatusCode::OK, &self.change_faults(|_| Faults::default()))),
             ("POST", ["streams", "close"]) => {
-                let streams = self.0.signals.send(Signal::Close).unwrap_or(0);
-                Ok(json!({"closed": streams}))
+                let closed = self.0.signals.send(Signal::Close).unwrap_or(0);
+                Ok(http::json(StatusCode::OK, &Closed { closed }))
             }
             (method, _) => Err(EngineError::NoSuchPath(format!("{method} /_lab/{path}"))),
         };
-        match done {
-            Ok(value) => http::json(StatusCode::OK, &value),
-            Err(error) => error.response(),
-        }
+        done.unwrap_or_else(|error| error.response())
     }
 
-    fn state(&self) -> Value {
+    fn state(&self) -> State {
         let faults = *self.0.faults.borrow();
         self.with(|inner, _| {
-            let containers = inner.engine.containers().iter().map(|container| {
-                json!({"name": container.name, "id": container.id, "status": container.status,
-                       "health": container.health, "labels": container.labels})
+            let containers = inner.engine.containers().iter().cloned().map(|container| {
+                let Container { name, id, status, health, labels, .. } = container;
+                ContainerState { name, id, status, health, labels }
             });
-            let containers: Vec<Value> = containers.collect();
-            json!({"containers": containers, "faults": faults, "streams": self.0.signals.receiver_count()})
+            State { containers: containers.collect(), faults, streams: self.0.signals.receiver_count() }
         })
     }
 
-    fn change_faults(
-        &self,
-        change: impl FnOnce(Faults) -> Result<Faults, serde_json::Error>,
-    ) -> Result<Value, EngineError> {
-        let faults = change(*self.0.faults.borrow())?;
+    fn change_faults(&self, change: impl FnOnce(Faults) -> Faults) -> FaultsNow {
+        let faults = change(*self.0.faults.borrow());
         let now = self.unix();
         self.with(|inner, _| {
             if !faults.containerd_hung {
@@ -288,32 +277,29 @@ impl Api {
             }
         });
         self.0.faults.send_replace(faults);
-        Ok(json!({"faults": faults}))
+        FaultsNow { faults }
     }
 
-    fn act(&self, key: &str, act: &str, asked: &Asked) -> Result<Value, EngineError> {
-        let down = Duration::from_millis(asked.query.number("down_ms").unwrap_or(DEFAULT_DOWN));
-        let code = i64::try_from(asked.query.number("code").unwrap_or(137)).unwrap_or(137);
-        let container = self.with(|inner, _| inner.engine.find(key).cloned())?;
-        let (act, up_again): (Act, Option<UpAgain>) = match act {
-            "die" => (Act::Die(code), None),
-            "start" => (Act::Start, None),
-            "stop" => (Act::Stop, None),
-            "pause" => (Act::Pause, None),
-            "unpause" => (Act::Unpause, None),
-            "destroy" => (Act::Destroy, None),
-            "restart" => (Act::Stop, Some(UpAgain::Same)),
-            "crash" => (Act::BeginRestart, Some(UpAgain::Same)),
-            "recreate" => (Act::Destroy, Some(UpAgain::New)),
-            "health" => (Act::Health(health(asked.query.value("status"))?), None),
-            other => return Err(EngineError::NoSuchPath(format!("act {other}"))),
+    fn act(&self, order: &Order) -> Result<Acted, EngineError> {
+        let container = self.with(|inner, _| inner.engine.find(order.container()).cloned())?;
+        let (act, up_again) = match order {
+            Order::Die { code, .. } => (Act::Die(i64::from(*code)), None),
+            Order::Start { .. } => (Act::Start, None),
+            Order::Stop { .. } => (Act::Stop, None),
+            Order::Pause { .. } => (Act::Pause, None),
+            Order::Unpause { .. } => (Act::Unpause, None),
+            Order::Destroy { .. } => (Act::Destroy, None),
+            Order::Health { status, .. } => (Act::Health(status.health()), None),
+            Order::Restart { down, .. } => (Act::Stop, Some((UpAgain::Same, *down))),
+            Order::Crash { down, .. } => (Act::BeginRestart, Some((UpAgain::Same, *down))),
+            Order::Recreate { down, .. } => (Act::Destroy, Some((UpAgain::New, *down))),
         };
         self.tell(|engine, now| engine.act(now, &container.id, act))?;
-        if let Some(up_again) = up_again {
+        if let Some((up_again, down)) = up_again {
             let api = self.clone();
             let old = container.clone();
             tokio::spawn(async move {
-                http::pause(down).await;
+                http::pause(Duration::from_millis(down.ms)).await;
                 // Refused only if somebody started or destroyed it meanwhile: then that stands.
                 let _ = api.tell(|engine, now| match up_again {
                     UpAgain::Same => engine.act(now, &old.id, Act::Start),
@@ -321,7 +307,7 @@ impl Api {
                 });
             });
         }
-        Ok(json!({"container": container.name, "id": container.id}))
+        Ok(Acted { container: container.name, id: container.id })
     }
 
     /// Changes the engine and tells the streams, in one order for all.
@@ -424,14 +410,6 @@ fn moment(text: &str) -> Result<Duration, EngineError> {
     Duration::try_from_secs_f64(seconds.max(0.0)).map_err(|_| EngineError::Time(text.to_owned()))
 }
 
-fn health(word: Option<&str>) -> Result<Option<Health>, EngineError> {
-    match word {
-        Some("none") => Ok(None),
-        Some(word) => Health::parse(word).map(Some).ok_or_else(|| EngineError::Health(word.to_owned())),
-        None => Err(EngineError::Health(String::new())),
-    }
-}
-
 fn refusal(status: StatusCode, message: &str) -> Response<Body> {
     http::json(status, &json!({"message": message}))
 }
@@ -447,8 +425,8 @@ enum EngineError {
     Body(#[from] serde_json::Error),
     #[error("failed to parse value as time: {0:?}")]
     Time(String),
-    #[error("{0:?} is no health: `status` is starting, healthy, unhealthy or none")]
-    Health(String),
+    #[error(transparent)]
+    Order(#[from] OrderError),
     #[error("there is no {0}")]
     NoSuchPath(String),
 }
@@ -456,9 +434,13 @@ enum EngineError {
 impl EngineError {
     fn response(&self) -> Response<Body> {
         let status = match self {
-            Self::Act(ActError::NoSuch(_)) | Self::NoSuchPath(_) => StatusCode::NOT_FOUND,
+            Self::Act(ActError::NoSuch(_)) | Self::Order(OrderError::NoSuchAct(_)) | Self::NoSuchPath(_) => {
+                StatusCode::NOT_FOUND
+            }
             Self::Act(ActError::Wrong { .. }) => StatusCode::CONFLICT,
-            Self::Filter(_) | Self::Body(_) | Self::Time(_) | Self::Health(_) => StatusCode::BAD_REQUEST,
+            Self::Filter(_) | Self::Body(_) | Self::Time(_) | Self::Order(OrderError::Health(_)) => {
+                StatusCode::BAD_REQUEST
+            }
         };
         refusal(status, &self.to_string())
     }

@@ -3,7 +3,7 @@
 use hyper::StatusCode;
 use hyper::body::Bytes;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use crate::http::{self, Reply};
 
@@ -12,24 +12,25 @@ const HUGE: u64 = 50 * 1024 * 1024;
 pub(crate) const GARBAGE: &[u8] = b"\xff\x00}{ this is not JSON\n";
 
 /// How an endpoint answers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Mode {
+    /// The truth
     #[default]
     Ok,
-    /// Nothing, until the mode is changed; then the answer comes.
+    /// Nothing, until the mode is changed; then the answer comes
     Hang,
-    /// The head of an answer, then nothing. An open event stream carries no events.
+    /// The head of an answer, then nothing; an open event stream carries no events
     Silent,
-    /// 500. An open event stream ends.
+    /// 500; an open event stream ends
     Error,
-    /// The connection ends without an answer. An open event stream ends.
+    /// The connection ends without an answer; an open event stream ends
     Close,
-    /// 200 with what is not JSON.
+    /// 200 with what is not JSON
     Garbage,
-    /// 200 with 50 MB. An open event stream begins a line without end.
+    /// 200 with 50 MB; an open event stream begins a line without end
     Huge,
-    /// 200 with a body, or an event line, without end.
+    /// 200 with a body, or an event line, without end
     Endless,
 }
 
@@ -49,23 +50,34 @@ pub(crate) struct Faults {
     pub(crate) containerd_hung: bool,
 }
 
+/// `POST /_lab/faults`: what is not given stays as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Change {
+    /// The five endpoints, unless one is given too.
+    pub(crate) all: Option<Mode>,
+    pub(crate) ping: Option<Mode>,
+    pub(crate) version: Option<Mode>,
+    pub(crate) list: Option<Mode>,
+    pub(crate) inspect: Option<Mode>,
+    pub(crate) events: Option<Mode>,
+    pub(crate) delay_ms: Option<u64>,
+    pub(crate) containerd_hung: Option<bool>,
+}
+
 impl Faults {
-    /// The modes after a change: some of the members, or `all` for the five endpoints.
-    ///
-    /// # Errors
-    /// It has a member or a mode that there is not.
-    pub(crate) fn changed(self, change: &[u8]) -> Result<Self, serde_json::Error> {
-        let mut change: Map<String, Value> = serde_json::from_slice(change)?;
-        let mut value = serde_json::to_value(self)?;
-        if let Some(all) = change.remove("all") {
-            for endpoint in ["ping", "version", "list", "inspect", "events"] {
-                value[endpoint] = all.clone();
-            }
+    /// The modes after a change.
+    pub(crate) fn changed(self, change: Change) -> Self {
+        let mode = |one: Option<Mode>, present| one.or(change.all).unwrap_or(present);
+        Self {
+            ping: mode(change.ping, self.ping),
+            version: mode(change.version, self.version),
+            list: mode(change.list, self.list),
+            inspect: mode(change.inspect, self.inspect),
+            events: mode(change.events, self.events),
+            delay_ms: change.delay_ms.unwrap_or(self.delay_ms),
+            containerd_hung: change.containerd_hung.unwrap_or(self.containerd_hung),
         }
-        for (key, new) in change {
-            value[key] = new;
-        }
-        serde_json::from_value(value)
     }
 }
 
@@ -97,9 +109,10 @@ mod tests {
 
     #[test]
     fn a_change_leaves_the_rest() {
-        let hung = Faults::default().changed(br#"{"all":"hang","delay_ms":5}"#).unwrap();
-        let faults = hung.changed(br#"{"ping":"ok"}"#).unwrap();
-        assert_eq!((faults.ping, faults.list, faults.events, faults.delay_ms), (Mode::Ok, Mode::Hang, Mode::Hang, 5));
-        assert!(faults.changed(br#"{"pong":"ok"}"#).is_err() && faults.changed(br#"{"ping":"no"}"#).is_err());
+        let change = |text| serde_json::from_str::<Change>(text);
+        let hung = Faults::default().changed(change(r#"{"all":"hang","delay_ms":5,"list":"huge"}"#).unwrap());
+        let faults = hung.changed(change(r#"{"ping":"ok"}"#).unwrap());
+        assert_eq!((faults.ping, faults.list, faults.events, faults.delay_ms), (Mode::Ok, Mode::Huge, Mode::Hang, 5));
+        assert!(change(r#"{"pong":"ok"}"#).is_err() && change(r#"{"ping":"no"}"#).is_err());
     }
 }

@@ -2,14 +2,16 @@
 //!
 //! * [`state`]: containers and what may be done with them, pure. [`filter`]: Docker's filters.
 //! * [`api`]: the socket, event streams, and the control paths under `/_lab`. [`faults`]: how it fails.
+//! * [`wire`]: what the control paths take and answer, for the command too.
 //!
 //! To see an engine that hangs altogether, stop the process with SIGSTOP: the kernel then accepts
 //! connections and nobody answers, as with the real one.
 
 mod api;
-mod faults;
+pub(crate) mod faults;
 mod filter;
 mod state;
+pub(crate) mod wire;
 
 use std::collections::BTreeMap;
 use std::io;

@@ -14,7 +14,7 @@ const IMAGE: &str = "lab/web:1";
 /// The first API version whose list says the health of a container.
 const HEALTH_IN_LIST: u32 = 52;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Status {
     Created,
@@ -57,10 +57,6 @@ impl Health {
             Self::Healthy => "healthy",
             Self::Unhealthy => "unhealthy",
         }
-    }
-
-    pub(crate) fn parse(word: &str) -> Option<Self> {
-        [Self::Starting, Self::Healthy, Self::Unhealthy].into_iter().find(|health| health.word() == word)
     }
 }
 

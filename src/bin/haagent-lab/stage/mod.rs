@@ -2,8 +2,7 @@
 //! app and an agent each. Agents, engines and the cloud are processes of the built programs, on
 //! loopback addresses; all of them end with the stage.
 
-mod client;
-mod process;
+pub(crate) mod process;
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -20,9 +19,9 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use self::client::CallError;
 use self::process::Process;
 pub(crate) use self::process::ProcessError;
+use crate::client::{self, CallError};
 use crate::http::{self, Asked, Bound, Handler, Reply};
 
 /// The address that is moved. A documentation address (RFC 5737): nobody has it.

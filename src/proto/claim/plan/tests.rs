@@ -232,7 +232,10 @@ fn nothing_is_believed_while_locked_or_out_of_a_hold() {
 #[test]
 fn only_the_backoff_and_the_base_stand_between_a_look_and_an_assign() {
     let s = situation(CLAIMING, Write::None);
-    assert_eq!(judge_api(&Situation { assign_from: at(121), ..s }, &look(118, Holder::Member(OLD))), Verdict::LookAgain);
+    assert_eq!(
+        judge_api(&Situation { assign_from: at(121), ..s }, &look(118, Holder::Member(OLD))),
+        Verdict::LookAgain
+    );
     assert_eq!(judge_api(&Situation { assign_from: at(120), ..s }, &look(118, Holder::Member(OLD))), Verdict::Assign);
 }
 

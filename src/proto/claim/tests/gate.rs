@@ -20,7 +20,10 @@ fn a_promotion_comes_between_the_look_that_permits_an_assign_and_a_second_one() 
     assert_eq!(w.promotions, [start + w.latency], "asked for with the first look's answer");
     let promoted = start + w.latency + w.promotion_takes;
     assert_eq!(w.assigns, [promoted + w.latency], "and looked at again before the assign");
-    assert_eq!(steps(&w), [Milestone::Promoted, Milestone::AssignSent, Milestone::ActionCompleted, Milestone::Verified]);
+    assert_eq!(
+        steps(&w),
+        [Milestone::Promoted, Milestone::AssignSent, Milestone::ActionCompleted, Milestone::Verified]
+    );
     assert_eq!(w.milestones[0].0, promoted);
     assert_eq!((w.state(), w.report().promoted), (ClaimState::Held, Some(start)));
 }
@@ -150,11 +153,11 @@ fn a_gate_that_is_taken_away_is_open_and_one_that_is_new_is_for_the_next_masters
     w.hold(&[OLD]);
     w.run(secs(30));
     assert_eq!(w.state(), ClaimState::Failing);
-    w.ungate();
+    w.retune(params());
     w.run(secs(30));
     assert_eq!((w.state(), w.assigns.len()), (ClaimState::Held, 1));
     let before = w.promotions.len();
-    w.feed(Input::Gated(true));
+    w.retune(Params { gated: true, ..params() });
     w.run(secs(60));
     assert_eq!((w.state(), w.promotions.len()), (ClaimState::Held, before));
 }

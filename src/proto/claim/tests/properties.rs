@@ -21,6 +21,20 @@ enum Event {
     Assign(u64, bool),
     Promotion(u64, bool),
     Stray(u64),
+    Retune(Params),
+    Credentials,
+}
+
+fn retuned() -> impl Strategy<Value = Params> {
+    let numbers = (100_u64..60_000, 10_u64..86_400, 1_u64..3_600, 6_u32..90, any::<bool>());
+    numbers.prop_map(|(verify, readiness, timeout, calls, gated)| Params {
+        verify_interval: Duration::from_millis(verify),
+        readiness_interval: secs(readiness),
+        claim_timeout: secs(timeout),
+        calls_per_minute: calls,
+        gated,
+        ..params()
+    })
 }
 
 fn holder() -> impl Strategy<Value = Holder> {
@@ -68,6 +82,8 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (100_u64..40_000, any::<bool>()).prop_map(|(takes, well)| Event::Assign(takes, well)),
         1 => (100_u64..40_000, any::<bool>()).prop_map(|(takes, well)| Event::Promotion(takes, well)),
         1 => (0_u64..50).prop_map(Event::Stray),
+        2 => retuned().prop_map(Event::Retune),
+        1 => Just(Event::Credentials),
     ]
 }
 
@@ -79,6 +95,22 @@ fn play(w: &mut World, held: &mut bool, event: Event) {
         }
         Event::HoldAgain(base) if *held => w.hold_again(&base),
         Event::HoldAgain(_) => {}
+        Event::Retune(params) => {
+            let (state, assigns) = (w.state(), w.assigns.len());
+            w.retune(params);
+            let allowed = match state {
+                // The time that it may take can be over by the new number.
+                ClaimState::Claiming => vec![ClaimState::Claiming, ClaimState::Failing],
+                other => vec![other],
+            };
+            assert!(allowed.contains(&w.state()), "settings alone made {:?} of {state:?}", w.state());
+            assert_eq!(w.assigns.len(), assigns, "settings alone assign nothing");
+        }
+        Event::Credentials => {
+            let (state, assigns) = (w.state(), w.assigns.len());
+            w.feed(Input::Credentials);
+            assert_eq!((w.state(), w.assigns.len()), (state, assigns), "a token alone decides nothing");
+        }
         Event::Let(intent) => {
             w.intend(intent);
             *held = false;
@@ -124,6 +156,7 @@ proptest! {
         // retries and the longest stuck action are over within this time.
         (w.api_lag, w.local_lag, w.assign_ends_well) = (Duration::ZERO, Duration::ZERO, true);
         w.promotion_ends_well = true;
+        w.retune(Params { calls_per_minute, gated, ..params() });
         w.run(secs(120));
         if let Holder::Foreign(_) = w.truth() {
             w.move_to(Holder::Nobody);

@@ -128,7 +128,15 @@ impl World {
 
     pub(super) fn intend(&mut self, intent: Intent) {
         self.intent = intent;
+        self.open_gate(self.params.gated);
         self.feed(Input::Intent(intent));
+    }
+
+    /// A hold that has once had no gate is past it.
+    fn open_gate(&mut self, gated: bool) {
+        if !gated {
+            self.promoted = self.hold_since();
+        }
     }
 
     /// A takeover now; the base has `base`.
@@ -142,10 +150,12 @@ impl World {
         self.intend(Intent::Hold(Hold { base: base_of(base), ..hold }));
     }
 
-    /// The operator takes the promotion away.
-    pub(super) fn ungate(&mut self) {
-        self.params.gated = false;
-        self.feed(Input::Gated(false));
+    /// A reload.
+    pub(super) fn retune(&mut self, params: Params) {
+        let gated = self.params.gated && params.gated;
+        self.params = params.clone();
+        self.open_gate(gated);
+        self.feed(Input::Params(params));
     }
 
     /// Somebody moves the address, at once.
@@ -231,7 +241,7 @@ impl World {
     pub(super) fn feed(&mut self, input: Input) {
         self.just_seen = match &input {
             Input::Done { outcome: Outcome::Api { holder, locked }, .. } => Some((*holder, *locked)),
-            Input::Done { .. } | Input::Intent(_) | Input::Gated(_) | Input::Timer => None,
+            Input::Done { .. } | Input::Intent(_) | Input::Params(_) | Input::Credentials | Input::Timer => None,
         };
         self.reconciler.handle(self.now, input);
         self.drain();
@@ -276,7 +286,7 @@ impl World {
             let Intent::Hold(hold) = self.intent else { panic!("an assign out of a hold") };
             let (holder, locked) = self.just_seen.expect("an assign follows a look at once");
             assert!(!locked && hold.base.allows(holder), "an assign over {holder:?}, the base being {:?}", hold.base);
-            assert!(!self.params.gated || self.promoted == Some(hold.since), "an assign while the gate is shut");
+            assert!(self.promoted == Some(hold.since), "an assign while the gate is shut");
             self.assigns.push(self.now);
         }
         if action == Action::Promote {

@@ -21,7 +21,7 @@ fn rule_2_a_word_without_echo_hinders_and_causes_nothing() {
     }
     assert_eq!(bench.state(), NodeState::Backup);
     // ... but neither offers, nor resigns, nor wins a duel.
-    let offer = Some(Offer { to: address(OWN), cause: HandOver::Drain });
+    let offer = Some(Offer { to: address(OWN), cause: HandOver::Drain, began_ago: Duration::ZERO });
     bench.hear_from(PEER, false, GroupReport { offer, ..holding() });
     assert_eq!(bench.state(), NodeState::Backup);
     let mut bench = Bench::master();

@@ -8,12 +8,31 @@ fn offered(bench: &Bench) -> Option<(Ipv4Addr, HandOver)> {
 }
 
 #[test]
+fn an_offer_tells_since_when_there_is_its_cause() {
+    let mut bench = Bench::master();
+    let since = Some(bench.now);
+    bench.pass_hearing(Duration::from_millis(900), PEER, report(NodeState::Backup));
+    bench.input(Input::Candidacy(Candidacy { healthy: false, priority: Priority::DEFAULT, because: None, since }));
+    bench.drain();
+    let told = |bench: &Bench| bench.election.report(bench.now).offer.map(|offer| offer.began_ago);
+    assert_eq!(told(&bench), Some(Duration::from_millis(900)));
+
+    let mut taker = Bench::backup();
+    let offer = Some(Offer { to: address(OWN), cause: HandOver::Fault, began_ago: Duration::from_millis(900) });
+    taker.hear(GroupReport { offer, candidate: false, ..report(NodeState::Master) });
+    assert_eq!(taker.state(), NodeState::Master);
+    let since = taker.election.view(taker.now).evidence.offered_for;
+    assert_eq!(since.map(|since| taker.now - since), Some(Duration::from_millis(900)));
+}
+
+#[test]
 fn rule_5_a_sick_master_offers_and_stays_until_it_hears_the_other() {
     let mut bench = Bench::master();
     bench.input(Input::Candidacy(Candidacy {
         healthy: false,
         priority: Priority::DEFAULT,
         because: Some("docker".into()),
+        since: Some(bench.now),
     }));
     bench.drain();
     assert_eq!(offered(&bench), Some((address(PEER), HandOver::Fault)));
@@ -128,7 +147,7 @@ fn rule_11_the_better_one_asks_after_the_delay_and_a_settled_master_offers() {
 #[test]
 fn rule_11_a_mastership_by_failover_is_protected_until_resume() {
     let mut bench = Bench::backup();
-    let offer = Some(Offer { to: address(OWN), cause: HandOver::Failover });
+    let offer = Some(Offer { to: address(OWN), cause: HandOver::Failover, began_ago: Duration::ZERO });
     bench.hear(GroupReport { offer, ..holding() });
     assert_eq!(bench.reason(), Reason::Offered { by: address(PEER), cause: HandOver::Failover });
     bench.hold();
@@ -220,7 +239,7 @@ fn memory_survives_and_is_written_when_it_changes_only() {
 /// A mastership that is claiming from the peer that offered it, which is a backup again.
 fn claiming() -> Bench {
     let mut bench = Bench::backup();
-    let offer = Some(Offer { to: address(OWN), cause: HandOver::Preempt });
+    let offer = Some(Offer { to: address(OWN), cause: HandOver::Preempt, began_ago: Duration::ZERO });
     bench.hear(GroupReport { offer, ..holding() });
     bench.claim(|report| report.state = ClaimState::Claiming);
     bench.pass(Duration::from_millis(50));
@@ -232,14 +251,14 @@ fn claiming() -> Bench {
 #[test]
 fn rule_5_only_the_master_that_is_followed_can_offer() {
     let mut bench = Bench::backup();
-    let offer = Some(Offer { to: address(OWN), cause: HandOver::Drain });
+    let offer = Some(Offer { to: address(OWN), cause: HandOver::Drain, began_ago: Duration::ZERO });
     bench.hear_from(THIRD, true, GroupReport { term: Term(3), offer, ..report(NodeState::Master) });
     assert_eq!(bench.state(), NodeState::Backup, "its term is lower than that of the master followed");
 }
 
 #[test]
 fn rule_5_an_offer_or_a_goodbye_is_taken_once() {
-    let offer = Some(Offer { to: address(OWN), cause: HandOver::Drain });
+    let offer = Some(Offer { to: address(OWN), cause: HandOver::Drain, began_ago: Duration::ZERO });
     let named = Some(Leaving { successor: Some(address(OWN)) });
     let offers = GroupReport { offer, ..holding() };
     let leaves = GroupReport { leaving: named, candidate: false, ..report(NodeState::Backup) };
@@ -284,7 +303,7 @@ fn rule_5_a_failover_that_nobody_takes_is_forgotten() {
 #[test]
 fn rule_10_the_loser_follows_the_winner_by_the_higher_term() {
     let mut bench = Bench::backup();
-    let offer = Some(Offer { to: address(OWN), cause: HandOver::Drain });
+    let offer = Some(Offer { to: address(OWN), cause: HandOver::Drain, began_ago: Duration::ZERO });
     let offers = GroupReport { offer, term: Term(20), ..holding() };
     bench.hear(offers);
     assert_eq!(bench.election.term, Term(21));
@@ -324,7 +343,7 @@ fn rule_11_a_node_that_does_not_reach_the_api_asks_for_nothing() {
 #[test]
 fn rule_11_the_protection_ends_with_a_fault_and_outlives_a_restart() {
     let mut bench = Bench::backup();
-    let offer = Some(Offer { to: address(OWN), cause: HandOver::Failover });
+    let offer = Some(Offer { to: address(OWN), cause: HandOver::Failover, began_ago: Duration::ZERO });
     bench.hear(GroupReport { offer, ..holding() });
     bench.hold();
     let asks = GroupReport { wants: true, priority: Priority::new(200).unwrap(), ..report(NodeState::Backup) };
@@ -335,7 +354,8 @@ fn rule_11_the_protection_ends_with_a_fault_and_outlives_a_restart() {
     restarted.hold();
     restarted.pass_hearing(SETTLED * 2, PEER, asks);
     assert_eq!(offered(&restarted), None);
-    let candidacy = |healthy| Input::Candidacy(Candidacy { healthy, priority: Priority::DEFAULT, because: None });
+    let candidacy =
+        |healthy| Input::Candidacy(Candidacy { healthy, priority: Priority::DEFAULT, because: None, since: None });
     bench.pass(DEAD);
     for healthy in [false, true] {
         bench.input(candidacy(healthy));
@@ -445,7 +465,7 @@ fn what_was_said_of_an_earlier_hold_says_nothing_of_this_one() {
     bench.command(Command::Resume);
     bench.pass(Duration::from_millis(10));
     // Back at once, while the reconciler has not even read that the address was let go.
-    let offer = Some(Offer { to: address(OWN), cause: HandOver::Fault });
+    let offer = Some(Offer { to: address(OWN), cause: HandOver::Fault, began_ago: Duration::ZERO });
     bench.hear(GroupReport { term, offer, ..report(NodeState::Master) });
     assert_eq!(bench.reason(), Reason::Offered { by: address(PEER), cause: HandOver::Fault });
     assert!(bench.election.base.contains(address(PEER)));

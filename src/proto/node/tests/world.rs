@@ -141,7 +141,7 @@ impl World {
     }
 
     pub(super) fn candidacy(&mut self, index: usize, group: usize, healthy: bool, priority: Priority) {
-        let candidacy = Candidacy { healthy, priority, because: None };
+        let candidacy = Candidacy { healthy, priority, because: None, since: None };
         self.input(index, Input::Candidacy { group: GroupIndex(group), candidacy });
     }
 

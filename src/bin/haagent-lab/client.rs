@@ -1,7 +1,8 @@
 //! Small HTTP requests to the lab's own servers, and the client of the service: one connection each.
 
+use std::fmt;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
@@ -35,6 +36,39 @@ pub(crate) enum CallError {
     Refused { status: u16, text: String },
     #[error("the answer is no JSON")]
     Json(#[source] serde_json::Error),
+}
+
+/// Where one of the lab's servers listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Server {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "http://{address}"),
+            Self::Unix(path) => path.display().fmt(f),
+        }
+    }
+}
+
+impl Server {
+    /// Reads `http://ADDRESS:PORT`, as ready lines have it, or ADDRESS:PORT.
+    pub(crate) fn parse_url(text: &str) -> Result<Self, String> {
+        let address = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
+        let wrong = |_| "write http://ADDRESS:PORT, as the ready line has it in `control`".to_owned();
+        address.parse().map(Self::Tcp).map_err(wrong)
+    }
+
+    /// A request, and its whole answer if that is 2xx.
+    pub(crate) async fn ask(&self, method: &str, path: &str, body: &str) -> Result<Bytes, CallError> {
+        match self {
+            Self::Tcp(address) => over_tcp(*address, method, path, body).await,
+            Self::Unix(socket) => over_unix(socket, method, path, body).await,
+        }
+    }
 }
 
 /// A request over TCP, and its whole answer if that is 2xx.
