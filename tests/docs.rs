@@ -11,12 +11,15 @@ mod mistakes;
 mod pages;
 #[path = "docs/protocol.rs"]
 mod protocol;
+#[path = "docs/tables.rs"]
+mod tables;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use haagent::config::diff::Effect;
 use haagent::config::{self, Loaded};
 
 const CONFIGURATION: &str = include_str!("../docs/configuration.md");
@@ -45,6 +48,7 @@ key.env = "KEY"
 old_key.file = "/old"
 [group.web]
 peers = ["10.0.0.4", "10.0.0.5"]
+probe.http = "http://203.0.113.10/"
 preempt = true
 [[group.web.check]]
 docker.running = 3
@@ -115,6 +119,26 @@ fn known() -> BTreeMap<String, Option<String>> {
     known
 }
 
+/// The words at the end of a row whose key waits for a restart.
+const NEEDS_RESTART: &str = "Needs a restart |";
+
+/// Every key that waits for a restart when it changes while the agent runs.
+fn waiting() -> BTreeSet<String> {
+    let settings = FILES.into_iter().flat_map(|text| loaded(text).config.settings());
+    let settings = settings.filter(|setting| match setting.effect() {
+        Some(effect) => effect == Effect::Restart,
+        None => panic!("nobody has said what a reload does with {}", setting.path()),
+    });
+    settings.map(|setting| format!("{} {}", setting.header.replace(".web", ".NAME"), setting.key)).collect()
+}
+
+/// Every key that the page says waits for one.
+fn said_to_wait(page: &str) -> BTreeSet<String> {
+    let marked: Vec<&str> =
+        page.lines().filter(|line| !line.starts_with("| `") || line.ends_with(NEEDS_RESTART)).collect();
+    documented(&marked.join("\n")).into_keys().collect()
+}
+
 /// Every key that the page names in its tables, with what it says of the default.
 fn documented(page: &str) -> BTreeMap<String, String> {
     let mut table = "";
@@ -159,6 +183,13 @@ fn blocks<'p>(page: &'p str, language: &str) -> Vec<&'p str> {
 fn every_key_is_documented_with_its_default() {
     let differences = differences(CONFIGURATION);
     assert!(differences.is_empty(), "docs/configuration.md:\n{}", differences.join("\n"));
+}
+
+#[test]
+fn every_key_that_waits_for_a_restart_says_so_and_no_other() {
+    assert_eq!(said_to_wait(CONFIGURATION), waiting(), "docs/configuration.md");
+    let unsaid = CONFIGURATION.replacen(NEEDS_RESTART, "|", 1);
+    assert_ne!(said_to_wait(&unsaid), waiting());
 }
 
 #[test]

@@ -21,6 +21,7 @@ use crate::claims::{self, Happened};
 use crate::config::types::OnStop;
 use crate::control::wire::Refusal;
 use crate::heart::{FromHeart, Heart, HeartStuck, ToHeart};
+use crate::probe;
 use crate::proto::claim::event::{ClaimReport, ClaimState};
 use crate::proto::election::event::{Command, Reason, Transition};
 use crate::proto::health;
@@ -37,6 +38,7 @@ use crate::view::words;
 
 mod following;
 mod orders;
+mod probing;
 mod reloading;
 mod telling;
 
@@ -65,6 +67,7 @@ pub(super) enum Event {
     Claim(GroupIndex, Box<ClaimReport>),
     Happened(GroupIndex, claims::Event),
     Reach(Reach),
+    Probe(GroupIndex, probe::Report),
     Droplet(DropletId),
     /// A hook runs, or has ended.
     Hooks,
@@ -223,6 +226,7 @@ impl Brain {
                 }
                 self.tell_gate(group);
             }
+            FromHeart::Probe(group, wanted) => self.probe(group, wanted),
             FromHeart::Transition(group, transition) => self.turn(group, &transition),
             FromHeart::Persist(memory) => {
                 self.know.known.memory = *memory;
@@ -324,6 +328,7 @@ impl Brain {
                 self.stale = true;
                 self.heart.sender.send(ToHeart::Reach(reach != Reach::Unreachable))?;
             }
+            Event::Probe(group, report) => self.probed(group, &report)?,
             Event::Droplet(droplet) => self.know.droplet = Some(droplet),
             Event::Hooks => self.stale = true,
         }
@@ -461,7 +466,11 @@ impl Brain {
                         self.know.store.keep(&self.know.known);
                     }
                     Some(
-                        FromHeart::Intent(..) | FromHeart::Bulletin(..) | FromHeart::Answer(..) | FromHeart::View(_),
+                        FromHeart::Intent(..)
+                        | FromHeart::Probe(..)
+                        | FromHeart::Bulletin(..)
+                        | FromHeart::Answer(..)
+                        | FromHeart::View(_),
                     ) => {}
                 }
             }

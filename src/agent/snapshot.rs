@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 
 use super::bulletin::GroupBulletin;
 use super::knowledge::{GroupPart, Knowledge, PeerPart};
+use super::probing::ProbePart;
 use super::stamp;
 use crate::heart::HeartView;
 use crate::hooks::{self, Outcome};
@@ -70,6 +71,7 @@ pub(super) fn starting(know: &Knowledge) -> Status {
             }],
             checks: checks(part),
             hooks: hooks(part),
+            probe: part.probe.as_ref().map(ProbePart::shown),
             peers: Vec::new(),
             acts: Vec::new(),
             last_move: None,
@@ -133,7 +135,7 @@ pub(super) fn complaint(link: &LinkView, now: Time, interval: Duration) -> Optio
     } else if lately(link.malformed_at) {
         Some(format!("heartbeats that cannot be read (another version of haagent?) come from {from}"))
     } else if lately(link.old_key_at) {
-        Some(format!("heartbeats with the old key still come from {from}"))
+        Some(format!("{from} sends with what is heartbeat.old_key here: finish the change of the key on both"))
     } else {
         // What it said before it fell silent may be mended by now.
         let theirs = link.interval.filter(|theirs| *theirs != interval && lately(link.heard_at))?;
@@ -251,6 +253,7 @@ impl GroupSnapshot<'_> {
             claims: vec![self.claim()],
             checks: checks(part),
             hooks: hooks(part),
+            probe: part.probe.as_ref().map(ProbePart::shown),
             peers: election.peers.iter().map(|peer| self.peer(peer)).collect(),
             acts: self.acts(),
             // Peers' moves are in the history as soon as their bulletins tell them.

@@ -1,17 +1,19 @@
 //! `haagent reload`: the configuration is read again.
 
 use super::talk::{ActOption, told};
-use super::{Terminal, exit};
+use super::{Terminal, after, exit};
 use crate::control::wire::{Request, Response};
 use crate::view::render::clean;
 
 /// What a change that waits for a restart needs; an announced restart moves nothing.
 const RESTART: &str = "in force after: haagent restart, then systemctl restart haagent (nothing moves)";
 
+const EXIT_CODES: &str = "Exit codes: 0 in force, also where keys that wait for a restart are named; \
+1 refused, the old configuration goes on; 3 usage error, or the agent cannot be asked.";
+
 /// Read the configuration again, and put all of it in force or nothing
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Exit codes: 0 in force, also where keys that wait for a restart are named; \
-1 refused, the old configuration goes on; 3 usage error, or the agent cannot be asked.")]
+#[command(after_help = after(EXIT_CODES, &["haagent reload --reason 'nine containers'", "haagent config check && haagent reload"]))]
 pub(super) struct Arguments {
     #[command(flatten)]
     act: ActOption,

@@ -5,6 +5,7 @@
 //! mistake, and points at a whole table where one value is wrong.
 
 mod hooks;
+mod probe;
 mod table;
 mod value;
 
@@ -17,6 +18,7 @@ use std::time::Duration;
 use toml::de::{DeTable, DeValue};
 
 pub(super) use hooks::RawHooks;
+pub(super) use probe::RawProbe;
 pub(super) use table::{Field, toml_key};
 
 use table::{
@@ -80,6 +82,7 @@ pub(super) struct RawGroup {
     pub(super) peers: Field<Vec<(Ipv4Addr, Span)>>,
     pub(super) priority: Field<Priority>,
     pub(super) priorities: Field<BTreeMap<NodeName, Priority>>,
+    pub(super) probe: Result<Option<RawProbe>, Told>,
     pub(super) majority: Field<Majority>,
     pub(super) preempt: Field<bool>,
     pub(super) preempt_delay: Field<Duration>,
@@ -292,6 +295,7 @@ fn group<'d>(name: GroupName, text: &'d str, header: Span, entries: &'d DeTable<
         },
         priority: table.read(told, "priority", whole(1..=254, Priority::new)),
         priorities: table.read(told, "priorities", priorities),
+        probe: probe::probe(&table, told),
         majority: table.read(told, "majority", majority),
         preempt: table.read(told, "preempt", boolean),
         preempt_delay: table.read(told, "preempt_delay", duration(Duration::ZERO..=s(86_400))),

@@ -4,6 +4,7 @@
 mod hooks;
 mod mistakes;
 mod oddities;
+mod probes;
 
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
@@ -222,7 +223,7 @@ fn the_example_is_used_without_a_word_and_each_line_of_it_can_be() {
         }
         let Loaded { config, .. } = loaded(&changed.join("\n"));
         let hook = ["promote", "on_master", "on_backup", "on_fault"].contains(&key);
-        let sample = ["name", "ca_file", "priorities", "weight", "docker.name"].contains(&key)
+        let sample = ["name", "ca_file", "priorities", "probe.http", "weight", "docker.name"].contains(&key)
             || hook
             || key.contains('_') && key.starts_with("old");
         if !sample && !key.ends_with("credential") && !key.ends_with("env") {

@@ -15,11 +15,14 @@
 #![allow(unreachable_pub, reason = "one binary: nothing leaves it")]
 
 mod bad_input;
+mod demo;
 mod faults;
 mod forgery;
 mod hooks;
 mod lab;
+mod lab_commands;
 mod oncall;
 mod operators;
+mod reload;
 mod starts;
 mod step;

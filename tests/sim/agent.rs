@@ -37,6 +37,7 @@ pub(crate) fn cores(
         readiness_interval: setup.readiness_interval,
         // A host's clock counts from its boot.
         host_up: Time::ORIGIN,
+        probe: setup.probe.filter(|_| setup.bug != Some(Bug::IgnoresProbe)),
     };
     let params = node::Params {
         node: NodeName::new(&format!("host-{host}")).expect("a good name").id(),

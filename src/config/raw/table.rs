@@ -88,6 +88,7 @@ pub(super) static GROUP: Shape = Shape {
         "peers",
         "priority",
         "priorities",
+        "probe",
         "majority",
         "preempt",
         "preempt_delay",
@@ -98,8 +99,9 @@ pub(super) static GROUP: Shape = Shape {
         "claim",
         "hooks",
     ],
-    later: &["peers_tag", "witness", "witnesses", "probe", "flap"],
+    later: &["peers_tag", "witness", "witnesses", "flap"],
 };
+pub(super) static GROUP_PROBE: Shape = Shape { title: "probe", keys: &["http", "tcp", "timeout"], later: &[] };
 pub(super) static CHECK: Shape = Shape {
     title: "[[group.NAME.check]]",
     keys: &["docker", "name", "interval", "timeout", "rise", "fall", "start_period", "weight"],

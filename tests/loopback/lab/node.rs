@@ -74,6 +74,16 @@ impl Node {
         self.folder.join(name)
     }
 
+    /// A file that only the agent may read.
+    pub fn write_secret(&self, name: &str, text: &str) {
+        secret(&self.file(name), text);
+    }
+
+    /// `haagent config check`, which needs no agent.
+    pub fn config_check(&self) -> Said {
+        Said::by(program(env!("CARGO_BIN_EXE_haagent")).args(["config", "check"]).arg(self.file("haagent.toml")))
+    }
+
     /// Another heartbeat key, for the next start.
     pub fn change_key(&self, key: &str) {
         secret(&self.file("key"), key);
@@ -173,8 +183,7 @@ impl Node {
 
     /// Runs `haagent ARGUMENTS --socket ...`.
     pub fn command(&self, arguments: &[&str]) -> Said {
-        let mut command = program(env!("CARGO_BIN_EXE_haagent"));
-        Said::by(command.args(arguments).arg("--socket").arg(self.socket()))
+        command_on(&self.socket(), arguments)
     }
 
     /// Asks the agent over its socket, without a process for it.
@@ -250,8 +259,14 @@ impl Node {
     }
 }
 
+/// Runs `haagent ARGUMENTS --socket SOCKET`.
+pub fn command_on(socket: &Path, arguments: &[&str]) -> Said {
+    let mut command = program(env!("CARGO_BIN_EXE_haagent"));
+    Said::by(command.args(arguments).arg("--socket").arg(socket))
+}
+
 impl Said {
-    fn by(command: &mut Command) -> Self {
+    pub fn by(command: &mut Command) -> Self {
         let output = command.output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Self { code: output.status.code().unwrap_or(-1), out: text(&output.stdout), complaints: text(&output.stderr) }

@@ -5,13 +5,14 @@ use proptest::prelude::*;
 use super::*;
 
 fn retuned() -> impl Strategy<Value = Params> {
-    (any::<u32>(), any::<bool>(), 0_u64..120, 1_u64..120, 10_u64..600).prop_map(
-        |(settings, preempt, delay, timeout, readiness)| Params {
+    (any::<u32>(), any::<bool>(), 0_u64..120, 1_u64..120, 10_u64..600, any::<bool>()).prop_map(
+        |(settings, preempt, delay, timeout, readiness, probe)| Params {
             settings,
             preempt,
             preempt_delay: Duration::from_secs(delay),
             claim_timeout: Duration::from_secs(timeout),
             readiness_interval: Duration::from_secs(readiness),
+            probe: probe.then_some(Duration::from_millis(500)),
             ..params()
         },
     )
