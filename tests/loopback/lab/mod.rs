@@ -4,6 +4,7 @@
 pub mod cloud;
 pub mod dataplane;
 mod engine;
+pub mod hooks;
 pub mod http;
 pub mod network;
 pub mod node;
@@ -19,6 +20,7 @@ use tempfile::TempDir;
 
 use self::cloud::{Cloud, RESERVED_IP};
 use self::dataplane::{Client, Service};
+use self::hooks::Hooks;
 use self::network::Network;
 use self::node::Node;
 use self::wait::{DEADLINE, until};
@@ -42,6 +44,12 @@ pub struct Setup {
     pub interval: Duration,
     /// More lines for the Docker check.
     pub check: &'static str,
+    /// More lines for the group.
+    pub group: &'static str,
+    /// Hooks of all nodes: `promote`, `on_master` ... and what their scripts do; `$F` is a folder of the node's own.
+    pub hooks: &'static [(&'static str, &'static str)],
+    /// More lines for the hooks.
+    pub hooks_settings: &'static str,
     /// The agents run `conf/haagent.toml`, with what only this lab can know filled in.
     pub example: bool,
     /// Heartbeats go through a network that can be cut.
@@ -57,6 +65,9 @@ impl Default for Setup {
             holder: "a",
             interval: Duration::from_millis(200),
             check: "",
+            group: "",
+            hooks: &[],
+            hooks_settings: "",
             example: false,
             network: false,
             probe: false,
@@ -74,6 +85,7 @@ pub struct Lab {
     _stranger: Service,
     setup: Setup,
     pub port: u16,
+    pub hooks: Hooks,
     _folder: TempDir,
 }
 
@@ -104,11 +116,14 @@ impl Lab {
         let cloud = Cloud::start(&world, &folder.path().join("cloud.log"));
         let client = Client::start(cloud.reserved_ip);
         let network = setup.network.then(|| Network::start(&nodes, &folder.path().join("network.log")));
+        let hooks = Hooks::new(setup.hooks, setup.nodes);
         for node in &nodes {
             let port = network.as_ref().map_or(port, |network| network.port(&node.name));
-            node.configure(&configuration(&setup, node, member_addresses, port, &cloud), KEY);
+            let mut configuration = configuration(&setup, node, member_addresses, port, &cloud);
+            configuration.push_str(&hooks.configuration(setup.hooks_settings));
+            node.configure(&configuration, KEY);
         }
-        Self { nodes, client, cloud, network, _stranger: stranger, setup, port, _folder: folder }
+        Self { hooks, nodes, client, cloud, network, _stranger: stranger, setup, port, _folder: folder }
     }
 
     /// The network, of a lab that was made with one.
@@ -268,6 +283,7 @@ socket = {:?}
 [group.web]
 peers = {peers:?}
 majority = false{}
+{}
 
 [[group.web.check]]
 docker.running = 10
@@ -283,6 +299,7 @@ digitalocean.reserved_ip = "{RESERVED_IP}"
         cloud.metadata(node.droplet),
         node.engine.socket,
         if setup.probe { format!("\n{}", cloud.probe()) } else { String::new() },
+        setup.group,
         setup.check,
     )
 }
