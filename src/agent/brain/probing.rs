@@ -69,11 +69,11 @@ impl Brain {
 }
 
 /// Whether an answering probe is what keeps this node from taking over. A probe that fails for a
-/// moment changes nothing in that yet.
+/// moment, or a moment of this node's own lateness, changes nothing in that yet.
 fn defers(election: &election::View, was: bool) -> bool {
     match election.waiting.map(|waiting| waiting.hindrance) {
         Some(Hindrance::ProbeAnswers { .. }) => true,
-        Some(Hindrance::ProbeIncomplete { .. } | Hindrance::ProbeWithoutUplink { .. }) => was,
+        Some(Hindrance::ProbeIncomplete { .. } | Hindrance::ProbeWithoutUplink { .. } | Hindrance::Late) => was,
         Some(_) | None => false,
     }
 }

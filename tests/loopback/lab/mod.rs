@@ -256,6 +256,9 @@ fn configuration(setup: &Setup, node: &Node, members: &[Ipv4Addr], port: u16, cl
         ];
         return example(&known);
     }
+    let probe = if setup.probe { cloud.probe() } else { String::new() };
+    let lines = [setup.group, &probe].into_iter().filter(|lines| !lines.is_empty());
+    let group: String = lines.map(|lines| format!("\n{lines}")).collect();
     format!(
         r#"
 [node]
@@ -283,7 +286,6 @@ socket = {:?}
 [group.web]
 peers = {peers:?}
 majority = false{}
-{}
 
 [[group.web.check]]
 docker.running = 10
@@ -298,8 +300,7 @@ digitalocean.reserved_ip = "{RESERVED_IP}"
         cloud.api,
         cloud.metadata(node.droplet),
         node.engine.socket,
-        if setup.probe { format!("\n{}", cloud.probe()) } else { String::new() },
-        setup.group,
+        group,
         setup.check,
     )
 }
