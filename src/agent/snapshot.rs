@@ -20,7 +20,7 @@ use crate::proto::time::{Duration, Time};
 use crate::sys::clock;
 use crate::view::status::{
     Act, Check, CheckVerdict, Claim, ClaimHolder, ClaimKind, Group, GroupFacts, Hook, HookState, Peer, Presence, Reach,
-    Rejected, Stamp, State, Status, Word, millis,
+    Rejected, Stamp, State, Status, Waiting, Word, millis,
 };
 use crate::view::words;
 
@@ -60,6 +60,7 @@ pub(super) fn starting(know: &Knowledge) -> Status {
             ready: None,
             detail: None,
             reach: None,
+            waiting: None,
             claims: vec![Claim {
                 kind: ClaimKind::DigitalOcean,
                 address: Some(part.address.to_string()),
@@ -250,6 +251,7 @@ impl GroupSnapshot<'_> {
                 reach::Reach::Reachable => Some(Reach::Reachable),
                 reach::Reach::Unreachable => Some(Reach::Unreachable),
             },
+            waiting: election.waiting.as_ref().map(|waiting| self.waiting(waiting)),
             claims: vec![self.claim()],
             checks: checks(part),
             hooks: hooks(part),
@@ -258,6 +260,15 @@ impl GroupSnapshot<'_> {
             acts: self.acts(),
             // Peers' moves are in the history as soon as their bulletins tell them.
             last_move: know.history.last_move(&part.name),
+        }
+    }
+
+    fn waiting(&self, waiting: &election::Waiting) -> Waiting {
+        let name = |address| self.know.name_of(address).to_string();
+        Waiting {
+            kind: words::hindrance(&waiting.hindrance).to_owned(),
+            what: words::waits(&waiting.hindrance, self.now, name),
+            until: waiting.until.map(wall),
         }
     }
 

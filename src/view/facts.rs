@@ -169,6 +169,8 @@ pub struct GroupFacts {
     pub detail: Option<String>,
     /// Whether this node reaches the API.
     pub reach: Option<Reach>,
+    /// What keeps this node from taking over; none if it is master.
+    pub waiting: Option<Waiting>,
     /// What follows the master.
     pub claims: Vec<Claim>,
     /// This node's checks.
@@ -184,6 +186,17 @@ pub struct GroupFacts {
     pub acts: Vec<Act>,
     /// The last time that the address changed its node.
     pub last_move: Option<Move>,
+}
+
+/// What keeps a node that is not master from taking over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// What: a word of [`words::hindrance`](super::words::hindrance).
+    pub kind: String,
+    /// The same as a sentence.
+    pub what: String,
+    /// When that ends by itself, if it does.
+    pub until: Option<Stamp>,
 }
 
 /// What kind of thing is claimed.
