@@ -7,7 +7,8 @@
 //!
 //! * [`proto`]: every rule, pure. No socket, clock, thread or randomness.
 //! * `heart`: the thread that beats. It drives [`proto::node::Node`] and waits for nobody.
-//! * `checks`, `claims`, `cloud`: what touches Docker and the provider; on tokio.
+//! * `checks`, `claims`, `cloud`, `probe`: what touches Docker, the provider and the service; on tokio. `net`: what
+//!   they share.
 //! * [`config`]: what the operator may write, and what it means.
 //! * `view`, `control`, [`cli`]: the one snapshot, and the ways to ask for it.
 //! * [`sys`]: clocks, scheduling, logs, systemd; the only home of `unsafe`.
@@ -24,6 +25,8 @@ mod cloud;
 pub mod config;
 mod control;
 mod heart;
+mod net;
+mod probe;
 pub mod proto;
 pub mod sys;
 mod view;

@@ -11,6 +11,8 @@ mod mistakes;
 mod pages;
 #[path = "docs/protocol.rs"]
 mod protocol;
+#[path = "docs/tables.rs"]
+mod tables;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -44,6 +46,7 @@ key.env = "KEY"
 old_key.file = "/old"
 [group.web]
 peers = ["10.0.0.4", "10.0.0.5"]
+probe.http = "http://203.0.113.10/"
 preempt = true
 [[group.web.check]]
 docker.running = 3

@@ -54,6 +54,7 @@ fn node(now: Time, own: u8, peer: u8) -> Node {
         claim_timeout: Duration::from_secs(60),
         readiness_interval: Duration::from_secs(300),
         host_up: Time::ORIGIN,
+        probe: None,
     };
     let params = Params {
         node: NodeId(own.into()),

@@ -21,6 +21,7 @@ use crate::claims::{self, Happened};
 use crate::config::types::OnStop;
 use crate::control::wire::Refusal;
 use crate::heart::{FromHeart, Heart, HeartStuck, ToHeart};
+use crate::probe;
 use crate::proto::claim::event::{ClaimReport, ClaimState};
 use crate::proto::election::event::{Command, Reason, Transition};
 use crate::proto::health;
@@ -36,6 +37,7 @@ use crate::view::status::{self as view, ActKind, Stamp, Status};
 use crate::view::words;
 
 mod orders;
+mod probing;
 mod reloading;
 mod telling;
 
@@ -64,6 +66,7 @@ pub(super) enum Event {
     Claim(GroupIndex, Box<ClaimReport>),
     Happened(GroupIndex, claims::Event),
     Reach(Reach),
+    Probe(GroupIndex, probe::Report),
     Droplet(DropletId),
 }
 
@@ -219,6 +222,7 @@ impl Brain {
                     part.intents.send_replace(intent);
                 }
             }
+            FromHeart::Probe(group, wanted) => self.probe(group, wanted),
             FromHeart::Transition(group, transition) => self.turn(group, &transition),
             FromHeart::Persist(memory) => {
                 self.know.known.memory = *memory;
@@ -317,6 +321,7 @@ impl Brain {
                 self.stale = true;
                 self.heart.sender.send(ToHeart::Reach(reach != Reach::Unreachable))?;
             }
+            Event::Probe(group, report) => self.probed(group, &report)?,
             Event::Droplet(droplet) => self.know.droplet = Some(droplet),
         }
         Ok(())
@@ -453,7 +458,11 @@ impl Brain {
                         self.know.store.keep(&self.know.known);
                     }
                     Some(
-                        FromHeart::Intent(..) | FromHeart::Bulletin(..) | FromHeart::Answer(..) | FromHeart::View(_),
+                        FromHeart::Intent(..)
+                        | FromHeart::Probe(..)
+                        | FromHeart::Bulletin(..)
+                        | FromHeart::Answer(..)
+                        | FromHeart::View(_),
                     ) => {}
                 }
             }

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::acts::Acts;
 use super::bulletin::Bulletin;
+use super::probing::ProbePart;
 use super::reload::Configuration;
 use super::store::{Known, Store};
 use super::timeline::Timeline;
@@ -17,6 +18,7 @@ use crate::claims::Tuning;
 use crate::cloud::discover::Directory;
 use crate::config::NodeGroup;
 use crate::config::types::OnStop;
+use crate::probe;
 use crate::proto::claim::event::{ClaimReport, Intent};
 use crate::proto::health::{CheckIndex, Health};
 use crate::proto::ids::{DropletId, GroupName, NodeName, Priority};
@@ -50,11 +52,14 @@ pub(super) struct GroupPart {
     pub(super) timeline: Option<Timeline>,
     pub(super) intents: watch::Sender<Intent>,
     pub(super) directory: watch::Sender<Directory>,
+    pub(super) probe: Option<ProbePart>,
     pub(super) tunings: watch::Sender<Tuning>,
     /// The numbers that checks of this group have had.
     pub(super) indexes: usize,
     /// Where its checks report.
     pub(super) reports: mpsc::Sender<checks::Report>,
+    /// Where its probe reports.
+    pub(super) probe_reports: mpsc::Sender<probe::Report>,
 }
 
 /// One check that runs.
@@ -87,6 +92,7 @@ impl GroupPart {
         health: Health,
         checks: Vec<CheckPart>,
         reports: mpsc::Sender<checks::Report>,
+        probe_reports: mpsc::Sender<probe::Report>,
         ways: ClaimWays,
     ) -> Self {
         let ClaimWays { intents, directory, tunings } = ways;
@@ -102,8 +108,10 @@ impl GroupPart {
             timeline: None,
             intents,
             directory,
+            probe: None,
             tunings,
             reports,
+            probe_reports,
         }
     }
 }

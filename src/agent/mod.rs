@@ -7,6 +7,7 @@
 //! | brain | this process's main task: everything meets here | it is the last to go |
 //! | claim, one a group | does what the reconciler asks | nothing is ever unassigned by dropping it |
 //! | check, one each | looks | the next run looks again |
+//! | probe, one a group that has one | asks the service | a probe changes nothing |
 //! | reach, forwarders | watch | they hold no state |
 //! | control server | answers | half a second for answers under way |
 //! | reload (thread, while one is under way) | reads the files | it changes nothing: the brain does |
@@ -20,6 +21,7 @@ mod disk;
 mod knowledge;
 mod news;
 mod parts;
+mod probing;
 mod reload;
 mod snapshot;
 mod store;

@@ -16,13 +16,13 @@ use super::brain::{Brain, Event};
 use super::desk::{ASKS, Desk};
 use super::knowledge::{CheckPart, ClaimWays, Dropped, GroupPart, Identity, Knowledge, PeerPart};
 use super::news::News;
+use super::probing::PreparedProbe;
 use super::reload::Configuration;
 use super::store::{Known, Store, StoreError};
 use crate::checks::{self, CheckKind, CheckSettings, docker};
 use crate::claims::{self, digitalocean as driver};
 use crate::cloud::digitalocean::client::{self, Client, SettingsError};
 use crate::cloud::discover::Directory;
-use crate::cloud::dns::Resolver;
 use crate::cloud::metadata;
 use crate::cloud::reach;
 use crate::config::secret::Secrets;
@@ -30,6 +30,8 @@ use crate::config::types::{self, Discovered, Preempt};
 use crate::config::{Config, NodeConfig, NodeFacts, NodeGroup, Problems};
 use crate::control::server::{BindError, Server};
 use crate::heart::{self, Plan, StartError};
+use crate::net::dns::Resolver;
+use crate::probe;
 use crate::proto::claim::event::{ClaimReport, Intent};
 use crate::proto::claim::{self, Reconciler};
 use crate::proto::election::event as election;
@@ -60,6 +62,8 @@ pub(super) enum AssembleError {
     #[error(transparent)]
     Cloud(#[from] SettingsError),
     #[error(transparent)]
+    Probe(#[from] probe::ProbeError),
+    #[error(transparent)]
     Metadata(#[from] metadata::Error),
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -81,7 +85,7 @@ impl AssembleError {
     /// Whether a restart would fail in the same way until somebody changes the configuration.
     pub(super) fn is_config(&self) -> bool {
         match self {
-            Self::Misfit(_) | Self::Cloud(_) | Self::Metadata(_) => true,
+            Self::Misfit(_) | Self::Cloud(_) | Self::Probe(_) | Self::Metadata(_) => true,
             Self::Store(_)
             | Self::DiskHangs(_)
             | Self::Heart(_)
@@ -167,7 +171,9 @@ pub(super) async fn assemble(
     let mut groups = Vec::with_capacity(node.groups.len());
     for (index, group) in node.groups.iter().enumerate() {
         let (api, metadata) = (newest_api.clone(), metadata.clone());
-        groups.push(start_group(GroupIndex(index), group, &node, &known, api, metadata, &events)?);
+        let mut part = start_group(GroupIndex(index), group, &node, &known, api, metadata, &events)?;
+        part.change_probe(PreparedProbe::of(group, config.digitalocean.ca_file.as_deref(), &resolver)?);
+        groups.push(part);
     }
     start_reach(&api_url, resolver.clone(), &events);
     if node.droplet_id.is_none() {
@@ -337,6 +343,7 @@ pub(super) fn group_params(node: &NodeConfig, group: &NodeGroup, peers: &[Ipv4Ad
             readiness_interval: settings.times.readiness_interval(),
             // CLOCK_BOOTTIME counts from there.
             host_up: Time::ORIGIN,
+            probe: settings.probe.as_ref().map(|probe| probe.timeout),
         },
         peers: group.others.iter().filter_map(place).collect(),
         priority: group.priority,
@@ -387,7 +394,9 @@ fn start_group(
     };
     forward(events, newest, move |report| Event::Claim(index, Box::new(report)));
     forward(events, async move || happenings.recv().await, move |event| Event::Happened(index, event));
-    Ok(GroupPart::new(group, health, checks, looks, ClaimWays { intents, directory, tunings }))
+    let (probe_reports, mut probed) = mpsc::channel(probe::REPORTS);
+    forward(events, async move || probed.recv().await, move |report| Event::Probe(index, report));
+    Ok(GroupPart::new(group, health, checks, looks, probe_reports, ClaimWays { intents, directory, tunings }))
 }
 
 /// How a group's claim is kept. The seed is the reconciler's own from its start on.

@@ -14,15 +14,17 @@ use tokio::sync::watch;
 
 use super::knowledge::{CheckPart, GroupPart, Identity};
 use super::parts;
+use super::probing::PreparedProbe;
 use crate::claims::Tuning;
 use crate::cloud::digitalocean::client::{Client, SettingsError};
-use crate::cloud::dns::Resolver;
 use crate::cloud::metadata;
 use crate::config::diff::{Change, Plan, PlanError};
 use crate::config::secret::{HeartbeatKeys, Secrets};
 use crate::config::{self, Config, NodeConfig, NodeFacts, NodeGroup, Problems};
 use crate::control::wire::{Refusal, Response};
 use crate::heart;
+use crate::net::dns::Resolver;
+use crate::probe::ProbeError;
 use crate::proto::health::{self, CheckIndex, From, Next};
 use crate::proto::node::GroupIndex;
 use crate::proto::time::Time;
@@ -106,7 +108,7 @@ impl Configuration {
 
     /// Puts it in force, but for what the heart must be told: that is returned. `groups` are the brain's.
     pub(super) fn swap(&mut self, prepared: Prepared, groups: &mut [GroupPart], now: Stamp) -> heart::Reload {
-        let Prepared { plan, node, secrets, client, other_keys, .. } = prepared;
+        let Prepared { plan, node, secrets, client, other_keys, mut probes, .. } = prepared;
         if self.secrets.token.expose() != secrets.token.expose() {
             self.token += 1;
         }
@@ -116,8 +118,11 @@ impl Configuration {
         let peers: Vec<_> = node.groups.iter().flat_map(|group| group.others.iter().copied()).collect();
         let mut told = Vec::with_capacity(groups.len());
         for (index, part) in (0..).map(GroupIndex).zip(groups) {
-            if let Some(group) = node.groups.iter().find(|group| group.group.name == part.name) {
+            if let Some((place, group)) =
+                node.groups.iter().enumerate().find(|(_, group)| group.group.name == part.name)
+            {
                 part.take_over(group, &node, self.token);
+                part.change_probe(probes.get_mut(place).and_then(Option::take));
                 told.push((index, parts::group_params(&node, group, &peers).election));
             }
         }
@@ -202,6 +207,8 @@ pub(super) struct Prepared {
     /// Another one, where the API is to be asked with another token or another patience.
     client: Option<Client>,
     other_keys: bool,
+    /// In the order of the node's groups.
+    probes: Vec<Option<PreparedProbe>>,
     warnings: Problems,
     /// What is in force from now on, secrets included.
     applied: Vec<Change>,
@@ -250,6 +257,8 @@ pub(super) enum Refused {
     Cloud(#[from] SettingsError),
     #[error(transparent)]
     Metadata(#[from] metadata::Error),
+    #[error(transparent)]
+    Probe(#[from] ProbeError),
     /// It would start with it, and cannot take it over while it runs.
     #[error(transparent)]
     Plan(#[from] PlanError),
@@ -269,7 +278,7 @@ impl Refused {
     /// Whether it says something about the file, and not only about this attempt.
     pub(super) fn is_about_the_file(&self) -> bool {
         match self {
-            Self::File(_) | Self::Cloud(_) | Self::Metadata(_) | Self::Plan(_) | Self::Hangs => true,
+            Self::File(_) | Self::Cloud(_) | Self::Metadata(_) | Self::Probe(_) | Self::Plan(_) | Self::Hangs => true,
             Self::StillHangs | Self::Busy | Self::Thread(_) | Self::Gone => false,
         }
     }
@@ -289,7 +298,7 @@ impl Refused {
             other => super::explained(other),
         };
         match self {
-            Self::File(_) | Self::Cloud(_) | Self::Metadata(_) => format!(
+            Self::File(_) | Self::Cloud(_) | Self::Metadata(_) | Self::Probe(_) => format!(
                 "the configuration on disk is refused and the one before goes on; a restart would end with exit \
                  code 78: {first}; haagent config check shows all of it, then haagent reload"
             ),
@@ -307,6 +316,7 @@ impl Refused {
         let mend = match self {
             Self::File(_) => return Response::FileRefused { problems: self.lines() },
             Self::Cloud(_) | Self::Metadata(_) => "correct [digitalocean] in the configuration",
+            Self::Probe(_) => "correct `probe`, or digitalocean.ca_file, in the configuration",
             Self::Plan(_) => "haagent restart, then systemctl restart haagent: nothing moves",
             Self::Hangs | Self::StillHangs => "look after the disk, then haagent reload",
             Self::Busy => "haagent reload again, in some seconds",
@@ -364,7 +374,10 @@ fn prepare(basis: Basis) -> Result<Prepared, Refused> {
     told("digitalocean.token", other_token);
     let node = plan.next.for_node(&facts).map_err(Refused::File)?;
     let other_keys = other_keys.iter().any(|(other, _)| *other);
-    Ok(Prepared { node, secrets, client, other_keys, warnings: loaded.warnings, applied, plan })
+    let ca_file = plan.next.digitalocean.ca_file.as_deref();
+    let probes =
+        node.groups.iter().map(|group| PreparedProbe::of(group, ca_file, &resolver)).collect::<Result<_, _>>()?;
+    Ok(Prepared { node, secrets, client, other_keys, probes, warnings: loaded.warnings, applied, plan })
 }
 
 #[cfg(test)]

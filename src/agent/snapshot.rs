@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 
 use super::bulletin::GroupBulletin;
 use super::knowledge::{GroupPart, Knowledge, PeerPart};
+use super::probing::ProbePart;
 use super::stamp;
 use crate::heart::HeartView;
 use crate::proto::claim::event::{ClaimState, Holder, Look, Source};
@@ -68,6 +69,7 @@ pub(super) fn starting(know: &Knowledge) -> Status {
                 detail: None,
             }],
             checks: checks(part),
+            probe: part.probe.as_ref().map(ProbePart::shown),
             peers: Vec::new(),
             acts: Vec::new(),
             last_move: None,
@@ -227,6 +229,7 @@ impl GroupSnapshot<'_> {
             },
             claims: vec![self.claim()],
             checks: checks(part),
+            probe: part.probe.as_ref().map(ProbePart::shown),
             peers: election.peers.iter().map(|peer| self.peer(peer)).collect(),
             acts: self.acts(),
             // Peers' moves are in the history as soon as their bulletins tell them.

@@ -9,7 +9,8 @@ use super::Driver;
 use crate::cloud::digitalocean::client::{Client, Connection};
 use crate::cloud::digitalocean::error::Error;
 use crate::cloud::discover::{Directory, Verdict};
-use crate::cloud::{explain, metadata};
+use crate::cloud::metadata;
+use crate::net::explain;
 use crate::proto::claim::event::{Action, CloudActionId, Failure, FailureClass, Holder, Outcome, Progress};
 use crate::proto::ids::DropletId;
 use crate::proto::time::{Duration, Time};
@@ -177,9 +178,9 @@ impl Driver for DigitalOcean {
 mod tests {
     use super::*;
     use crate::cloud::digitalocean::client;
-    use crate::cloud::dns::Resolver;
-    use crate::cloud::testing::{Reply, Server, answer, json};
     use crate::config::secret::Secret;
+    use crate::net::dns::Resolver;
+    use crate::net::testing::{Reply, Server, answer, json};
 
     const ADDRESS: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
     const PEER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);

@@ -173,8 +173,8 @@ mod tests {
     fn warnings_fail_only_if_strict() {
         let host = Host::new();
         host.config(|example| example.replace("docker.label = ", "# "));
-        let warned = "./haagent.toml:51:1: warning: every container of this host counts, also one started by hand or by another service
-   51 | docker.running = 10                   # exactly; or docker.min and docker.max
+        let warned = "./haagent.toml:52:1: warning: every container of this host counts, also one started by hand or by another service
+   52 | docker.running = 10                   # exactly; or docker.min and docker.max
       | ^^^^^^
   mend: choose them: `docker.label = \"app=web\"` or `docker.name = \"web\"`
 ";
@@ -186,8 +186,8 @@ mod tests {
     fn a_mistake_is_told_and_counted_on_stderr() {
         let host = Host::new();
         host.config(|example| example.replace("docker.running = 10 ", "docker.runing = 10 "));
-        let err = "./haagent.toml:51:8: unknown key `runing` in `docker`
-   51 | docker.runing = 10                   # exactly; or docker.min and docker.max
+        let err = "./haagent.toml:52:8: unknown key `runing` in `docker`
+   52 | docker.runing = 10                   # exactly; or docker.min and docker.max
       |        ^^^^^^
   mend: did you mean `running`?
 ./haagent.toml: 1 problem
@@ -267,6 +267,8 @@ socket = \"/var/run/docker.sock\"                   # default
 peers = [\"10.114.0.4\", \"10.114.0.5\"]
 priority = 100                                    # default
 # priorities                                      # default: none
+# probe.http                                      # default: none
+# probe.tcp                                       # default: none
 majority = \"auto\"                                 # default
 preempt = false                                   # default
 claim_timeout = \"1m\"                              # default

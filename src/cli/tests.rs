@@ -1,4 +1,5 @@
 use std::io::Cursor;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use super::*;
@@ -162,6 +163,27 @@ fn every_command_and_option_says_what_it_is_for() {
             let takes_a_time = argument.get_value_names().is_some_and(|names| names.iter().any(|n| n == "DURATION"));
             assert!(!takes_a_time || help.contains(", as "), "{path:?} shows no unit: {help}");
         }
+    }
+}
+
+#[test]
+fn the_manual_and_the_completions_are_data() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let page = run(&["man"], None);
+    assert_eq!((page.code, page.complaints.as_str()), (0, ""));
+    assert!(page.out.contains(".TH haagent 8"), "{}", page.out);
+    let pages = run(&["man", folder.path().to_str().unwrap()], None);
+    assert_eq!(pages.code, 0);
+    assert!(pages.out.lines().count() > 15 && pages.out.lines().all(|file| Path::new(file).is_file()), "{}", pages.out);
+    let nowhere = run(&["man", file.to_str().unwrap()], None);
+    assert_eq!((nowhere.code, nowhere.out.as_str()), (1, ""));
+    assert!(nowhere.complaints.contains("cannot be written: "), "{}", nowhere.complaints);
+    for shell in ["bash", "zsh", "fish"] {
+        let script = run(&["completions", shell], None);
+        assert_eq!((script.code, script.complaints.as_str()), (0, ""));
+        assert!(script.out.contains("haagent"));
     }
 }
 

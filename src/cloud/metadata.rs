@@ -10,8 +10,8 @@ use std::net::Ipv4Addr;
 use reqwest::{StatusCode, Url};
 
 use crate::cloud::digitalocean::client::base_url;
-use crate::cloud::dns::Resolver;
-use crate::cloud::http::{self, BodyError, TlsError};
+use crate::net::dns::Resolver;
+use crate::net::http::{self, BodyError, TlsError};
 use crate::proto::ids::DropletId;
 use crate::proto::time::Duration;
 
@@ -159,7 +159,7 @@ fn shown(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cloud::testing::{Reply, Server, answer};
+    use crate::net::testing::{Reply, Server, answer};
 
     const MINE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
 

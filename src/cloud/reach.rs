@@ -13,7 +13,7 @@ use reqwest::Url;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-use crate::cloud::dns::Resolver;
+use crate::net::dns::Resolver;
 use crate::proto::reach::{Judge, Reach};
 use crate::proto::time::Duration;
 use crate::sys::clock;

@@ -38,6 +38,7 @@ const EFFECTS: &[(&str, &[&str], Effect)] = &[
     ("docker", &["socket"], Live),
     ("group", &["priority", "priorities", "majority", "preempt", "preempt_delay"], Live),
     ("group", &["claim_timeout", "verify_interval", "readiness_interval"], Live),
+    ("group", &["probe.http", "probe.tcp", "probe.timeout"], Live),
     ("group", &["peers"], Restart),
     ("group.check", &["docker.running", "docker.min", "docker.max"], Live),
     ("group.check", &["docker.name", "docker.label", "docker.healthy"], Live),
@@ -187,9 +188,10 @@ fn take_over(running: &Config, file: &Config) -> Result<Config, PlanError> {
 }
 
 fn take_over_group(group: &mut Group, file: &Group) {
-    let Group { name: _, peers: _, priority, priorities, majority, preempt, times, checks, claim: _ } = file;
+    let Group { name: _, peers: _, priority, priorities, probe, majority, preempt, times, checks, claim: _ } = file;
     group.priority = *priority;
     group.priorities.clone_from(priorities);
+    group.probe.clone_from(probe);
     group.majority = *majority;
     group.preempt = *preempt;
     group.times = *times;

@@ -8,7 +8,9 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::raw::toml_key;
-use super::types::{Authentication, CheckKind, Config, Discovered, Group, Majority, Preempt, SecretSource, Written};
+use super::types::{
+    Authentication, CheckKind, Config, Discovered, Group, Majority, Preempt, Probe, ProbeTarget, SecretSource, Written,
+};
 
 /// One setting with its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -174,6 +176,20 @@ impl List {
                 Value::Toml(format!("{{ {} }}", entries.collect::<Vec<_>>().join(", "))),
                 Scope::Group,
             );
+        }
+        match &group.probe {
+            Some(Probe { target, timeout }) => {
+                match target {
+                    ProbeTarget::Http(url) => self.add("probe.http", string(url.as_str()), Scope::Group),
+                    ProbeTarget::Tcp(tcp) => self.add("probe.tcp", string(&tcp.to_string()), Scope::Group),
+                }
+                self.add("probe.timeout", duration(*timeout), Scope::Group);
+            }
+            // A version that knows no probe, and has none, has the same settings.
+            None => {
+                self.add("probe.http", Value::Unset("none"), Scope::Node);
+                self.add("probe.tcp", Value::Unset("none"), Scope::Node);
+            }
         }
         let majority = match group.majority {
             Majority::Auto => string("auto"),

@@ -4,6 +4,7 @@
 //! The document is walked by hand: a derived deserializer stops at the first
 //! mistake, and points at a whole table where one value is wrong.
 
+mod probe;
 mod table;
 mod value;
 
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
 
+pub(super) use probe::RawProbe;
 pub(super) use table::{Field, toml_key};
 
 use table::{
@@ -78,6 +80,7 @@ pub(super) struct RawGroup {
     pub(super) peers: Field<Vec<(Ipv4Addr, Span)>>,
     pub(super) priority: Field<Priority>,
     pub(super) priorities: Field<BTreeMap<NodeName, Priority>>,
+    pub(super) probe: Result<Option<RawProbe>, Told>,
     pub(super) majority: Field<Majority>,
     pub(super) preempt: Field<bool>,
     pub(super) preempt_delay: Field<Duration>,
@@ -289,6 +292,7 @@ fn group<'d>(name: GroupName, text: &'d str, header: Span, entries: &'d DeTable<
         },
         priority: table.read(told, "priority", whole(1..=254, Priority::new)),
         priorities: table.read(told, "priorities", priorities),
+        probe: probe::probe(&table, told),
         majority: table.read(told, "majority", majority),
         preempt: table.read(told, "preempt", boolean),
         preempt_delay: table.read(told, "preempt_delay", duration(Duration::ZERO..=s(86_400))),

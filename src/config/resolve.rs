@@ -1,5 +1,7 @@
 //! From what is written to what it means: defaults, and the rules between values.
 
+mod probe;
+
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -157,6 +159,7 @@ fn group(
     let title = format!("[group.{}]", super::raw::toml_key(raw.name.as_str()));
     let claim = claim(&raw, &title, claimed, told);
     let peers = peers(raw.peers, claim.as_ref().ok().copied(), node, &raw.header, &title, told);
+    let probe = raw.probe.and_then(|raw| probe::probe(raw, claim.as_ref().ok().copied(), &title, told));
     if let (Ok(peers), Majority::Auto) = (&peers, raw.majority.value().copied().unwrap_or_default())
         && peers.len() >= 3
     {
@@ -189,6 +192,7 @@ fn group(
         peers: peers?,
         priority,
         priorities,
+        probe: probe?,
         majority: raw.majority.or(Majority::default()),
         preempt: if preempts { Preempt::After(raw.preempt_delay.or(Preempt::DELAY)) } else { Preempt::Sticky },
         times: times?,

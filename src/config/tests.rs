@@ -3,6 +3,7 @@
 
 mod mistakes;
 mod oddities;
+mod probes;
 
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
@@ -220,7 +221,7 @@ fn the_example_is_used_without_a_word_and_each_line_of_it_can_be() {
             changed.retain(|line| !line.starts_with(&format!("{first}.file")));
         }
         let Loaded { config, .. } = loaded(&changed.join("\n"));
-        let sample = ["name", "ca_file", "priorities", "weight", "docker.name"].contains(&key)
+        let sample = ["name", "ca_file", "priorities", "probe.http", "weight", "docker.name"].contains(&key)
             || key.contains('_') && key.starts_with("old");
         if !sample && !key.ends_with("credential") && !key.ends_with("env") {
             assert_eq!(config, example.config, "{line} is said to be the default");

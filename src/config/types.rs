@@ -1,12 +1,16 @@
 //! What a configuration means. A value of these types cannot be wrong: what the
 //! types themselves cannot forbid, their constructors do.
 
+mod probe;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::num::{NonZeroI16, NonZeroU8, NonZeroU16, NonZeroU32};
 use std::path::PathBuf;
 use std::time::Duration;
+
+pub use probe::{HostPort, Probe, ProbeTarget};
 
 use crate::proto::ids::{CheckName, DropletId, GroupName, NodeName, Priority};
 
@@ -219,6 +223,8 @@ pub struct Group {
     pub priority: Priority,
     /// `priorities` by node.
     pub priorities: BTreeMap<NodeName, Priority>,
+    /// `probe`
+    pub probe: Option<Probe>,
     /// `majority`
     pub majority: Majority,
     /// `preempt` and `preempt_delay`
@@ -503,6 +509,39 @@ pub enum UrlError {
     Path,
 }
 
+/// Host, without the brackets of an IPv6 address, and port (RFC 3986, section 3.2).
+fn authority(text: &str) -> Result<(&str, Option<NonZeroU16>), UrlError> {
+    if text.contains('@') {
+        return Err(UrlError::User);
+    }
+    let (host, port) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (inner, port) = rest.split_once(']').ok_or(UrlError::Host)?;
+            inner.parse::<std::net::Ipv6Addr>().map_err(|_| UrlError::Host)?;
+            (inner, if port.is_empty() { None } else { Some(port.strip_prefix(':').ok_or(UrlError::Port)?) })
+        }
+        None => text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port))),
+    };
+    let named = text.starts_with('[')
+        || (1..=253).contains(&host.len())
+            && host.split('.').all(|label| {
+                (1..=63).contains(&label.len())
+                    && !label.starts_with('-')
+                    && !label.ends_with('-')
+                    && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            });
+    // A host that ends in a number is an IPv4 address or nothing (the URL standard's own rule).
+    let numeric = host.rsplit('.').next().is_some_and(|last| last.starts_with(|c: char| c.is_ascii_digit()));
+    if !named || (!text.starts_with('[') && numeric && host.parse::<Ipv4Addr>().is_err()) {
+        return Err(UrlError::Host);
+    }
+    let digits = |port: &str| if port.bytes().all(|b| b.is_ascii_digit()) { port.parse().ok() } else { None };
+    match port {
+        Some(port) => Ok((host, Some(digits(port).ok_or(UrlError::Port)?))),
+        None => Ok((host, None)),
+    }
+}
+
 impl BaseUrl {
     /// A checked URL: a small part of what RFC 3986 allows.
     ///
@@ -514,37 +553,22 @@ impl BaseUrl {
             return Err(UrlError::Query);
         }
         let (authority, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
-        if authority.contains('@') {
-            return Err(UrlError::User);
-        }
-        let (host, port) = match authority.strip_prefix('[') {
-            Some(rest) => {
-                let (inner, port) = rest.split_once(']').ok_or(UrlError::Host)?;
-                inner.parse::<std::net::Ipv6Addr>().map_err(|_| UrlError::Host)?;
-                (inner, if port.is_empty() { None } else { Some(port.strip_prefix(':').ok_or(UrlError::Port)?) })
-            }
-            None => authority.split_once(':').map_or((authority, None), |(host, port)| (host, Some(port))),
-        };
-        let named = authority.starts_with('[')
-            || (1..=253).contains(&host.len())
-                && host.split('.').all(|label| {
-                    (1..=63).contains(&label.len())
-                        && !label.starts_with('-')
-                        && !label.ends_with('-')
-                        && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-                });
-        // A host that ends in a number is an IPv4 address or nothing (the URL standard's own rule).
-        let numeric = host.rsplit('.').next().is_some_and(|last| last.starts_with(|c: char| c.is_ascii_digit()));
-        if !named || (!authority.starts_with('[') && numeric && host.parse::<Ipv4Addr>().is_err()) {
-            return Err(UrlError::Host);
-        }
-        if port.is_some_and(|port| !port.bytes().all(|b| b.is_ascii_digit()) || port.parse::<NonZeroU16>().is_err()) {
-            return Err(UrlError::Port);
-        }
+        self::authority(authority)?;
         if !path.bytes().all(|b| b.is_ascii_alphanumeric() || b"/-._~".contains(&b)) {
             return Err(UrlError::Path);
         }
         Ok(Self(text.trim_end_matches('/').to_owned()))
+    }
+
+    /// A name, or an address without brackets.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        let rest = self.0.split_once("://").map_or("", |(_, rest)| rest);
+        let host = match rest.strip_prefix('[') {
+            Some(inner) => inner.split(']').next(),
+            None => rest.split([':', '/']).next(),
+        };
+        host.unwrap_or_default()
     }
 
     /// The URL as text, without a slash at its end.

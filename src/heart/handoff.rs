@@ -4,7 +4,8 @@
 //! Each channel is a preallocated ring with a descriptor that wakes the other side: no
 //! lock is shared, so no task can hold up a heartbeat. When the ring towards the
 //! agent is full the news waits in the heart's own bounded backlog, in which the newest intent of
-//! a group replaces an older one; what does not fit there is dropped and counted.
+//! a group replaces an older one, and so its newest wish for probes; what does not fit there is
+//! dropped and counted.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -18,7 +19,7 @@ use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use crate::proto::claim::event::{ClaimReport, Intent};
-use crate::proto::election::event::{Candidacy, Command, Params, Refusal, Transition};
+use crate::proto::election::event::{Candidacy, Command, Params, ProbeResult, Refusal, Transition};
 use crate::proto::heartbeat::mac::Keys;
 use crate::proto::node::{self, GroupIndex, PeerIndex};
 use crate::proto::time::{Duration, Time};
@@ -38,6 +39,8 @@ pub enum ToHeart {
     Claim(GroupIndex, ClaimReport),
     /// Whether the API's host is reached.
     Reach(bool),
+    /// A probe of a group has ended.
+    Probe(GroupIndex, ProbeResult),
     /// An operator's word; answered by [`FromHeart::Answer`].
     Command(GroupIndex, Command),
     /// This node's newest bulletin.
@@ -66,6 +69,8 @@ pub enum FromHeart {
     Transition(GroupIndex, Transition),
     /// What is wanted of a group's claims.
     Intent(GroupIndex, Intent),
+    /// Whether a group is to be probed again and again.
+    Probe(GroupIndex, bool),
     /// Write this down.
     Persist(Box<node::Memory>),
     /// A peer's whole bulletin.
@@ -246,8 +251,19 @@ impl HeartEnd {
     }
 
     fn keep(&mut self, news: FromHeart) {
-        if let FromHeart::Intent(group, _) = news {
-            self.backlog.retain(|old| !matches!(old, FromHeart::Intent(other, _) if *other == group));
+        match news {
+            FromHeart::Intent(group, _) => {
+                self.backlog.retain(|old| !matches!(old, FromHeart::Intent(other, _) if *other == group));
+            }
+            FromHeart::Probe(group, _) => {
+                self.backlog.retain(|old| !matches!(old, FromHeart::Probe(other, _) if *other == group));
+            }
+            FromHeart::Transition(..)
+            | FromHeart::Persist(_)
+            | FromHeart::Bulletin(..)
+            | FromHeart::Answer(..)
+            | FromHeart::View(_)
+            | FromHeart::Stopped => {}
         }
         if self.backlog.len() < BACKLOG {
             self.backlog.push_back(news);

@@ -231,6 +231,7 @@ impl Beating {
                 ToHeart::Candidacy(group, candidacy) => self.node.handle(now, Input::Candidacy { group, candidacy }),
                 ToHeart::Claim(group, report) => self.node.handle(now, Input::Claim { group, report }),
                 ToHeart::Reach(reachable) => self.node.handle(now, Input::Reach { reachable }),
+                ToHeart::Probe(group, result) => self.node.handle(now, Input::Probe { group, result }),
                 ToHeart::Command(group, command) => self.node.handle(now, Input::Command { group, command }),
                 ToHeart::Bulletin(bytes) => self.node.handle(now, Input::Bulletin { bytes: &bytes }),
                 ToHeart::Reload(reload) => {
@@ -281,6 +282,7 @@ impl Beating {
                 Output::Bulletin { peer, bytes } => self.end.tell(FromHeart::Bulletin(peer, bytes.to_vec())),
                 Output::Transition { group, transition } => self.end.tell(FromHeart::Transition(group, transition)),
                 Output::Intent { group, intent } => self.end.tell(FromHeart::Intent(group, intent)),
+                Output::Probe { group, wanted } => self.end.tell(FromHeart::Probe(group, wanted)),
                 Output::Answer { group, command, result } => self.end.tell(FromHeart::Answer(group, command, result)),
                 Output::Persist => persist = true,
             }

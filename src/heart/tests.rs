@@ -40,6 +40,7 @@ fn plan(own: Ipv4Addr, peer: Ipv4Addr, port: u16) -> Plan {
         claim_timeout: Duration::from_secs(60),
         readiness_interval: Duration::from_secs(300),
         host_up: Time::ORIGIN,
+        probe: None,
     };
     let group = GroupParams { election, peers: vec![PeerIndex(0)], priority: Priority::DEFAULT };
     let last = u64::from(own.octets()[3]);

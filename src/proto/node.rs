@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::proto::claim::event::{ClaimReport, Intent};
 use crate::proto::election::Election;
-use crate::proto::election::event::{self, Candidacy, Command, DEAD_INTERVALS, Heard, Refusal, Transition};
+use crate::proto::election::event::{
+    self, Candidacy, Command, DEAD_INTERVALS, Heard, ProbeResult, Refusal, Transition,
+};
 use crate::proto::heartbeat::bulletin::{BulletinAssembler, BulletinSender};
 use crate::proto::heartbeat::codec::{DecodeError, Encoder, MAX_DATAGRAM, Message, Record};
 use crate::proto::heartbeat::mac::{Keys, Route, SealError, SignedWith};
@@ -41,6 +43,8 @@ pub enum Input<'a> {
     Claim { group: GroupIndex, report: ClaimReport },
     /// Whether the API's host is reached from here.
     Reach { reachable: bool },
+    /// A probe of a group has ended (rule 9).
+    Probe { group: GroupIndex, result: ProbeResult },
     /// An operator's word; answered by [`Output::Answer`].
     Command { group: GroupIndex, command: Command },
     /// This node's newest bulletin, passed on as it is.
@@ -68,6 +72,8 @@ pub enum Output<'a> {
     Transition { group: GroupIndex, transition: Transition },
     /// What is wanted of a group's claims.
     Intent { group: GroupIndex, intent: Intent },
+    /// Begin to probe for a group again and again, or end it (rule 9).
+    Probe { group: GroupIndex, wanted: bool },
     /// [`Node::memory`] changed: write it down.
     Persist,
     /// What became of a command.
@@ -225,6 +231,7 @@ enum Ready {
     Persist,
     Transition(GroupIndex, Transition),
     Intent(GroupIndex, Intent),
+    Probe(GroupIndex, bool),
     Answer(GroupIndex, Command, Result<(), Refusal>),
 }
 
@@ -310,6 +317,7 @@ impl Node {
             }
             Input::Candidacy { group, candidacy } => self.election(now, group, event::Input::Candidacy(candidacy)),
             Input::Claim { group, report } => self.election(now, group, event::Input::Claim(report)),
+            Input::Probe { group, result } => self.election(now, group, event::Input::Probe(result)),
             Input::Command { group, command } => self.election(now, group, event::Input::Command(command)),
             Input::Reach { reachable } => self.each_election(now, |_| event::Input::Reach { reachable }),
             Input::Bulletin { bytes } => {
@@ -345,6 +353,7 @@ impl Node {
             Ready::Persist => Output::Persist,
             Ready::Transition(group, transition) => Output::Transition { group, transition },
             Ready::Intent(group, intent) => Output::Intent { group, intent },
+            Ready::Probe(group, wanted) => Output::Probe { group, wanted },
             Ready::Answer(group, command, result) => Output::Answer { group, command, result },
         })
     }
@@ -369,6 +378,7 @@ impl Node {
                 Pending::Election { group, output } => match output {
                     event::Output::Transition(transition) => Ready::Transition(group, transition),
                     event::Output::Intent(intent) => Ready::Intent(group, intent),
+                    event::Output::Probe { wanted } => Ready::Probe(group, wanted),
                     event::Output::Answer { command, result } => Ready::Answer(group, command, result),
                     event::Output::Persist => Ready::Persist,
                     event::Output::Advertise => {

@@ -173,6 +173,8 @@ pub struct GroupFacts {
     pub claims: Vec<Claim>,
     /// This node's checks.
     pub checks: Vec<Check>,
+    /// The probe of the service; none if none is configured.
+    pub probe: Option<Probe>,
     /// The other members.
     pub peers: Vec<Peer>,
     /// What people asked for and is still in force, anywhere in the group.
@@ -324,6 +326,23 @@ pub struct Check {
     pub detail: Option<String>,
     /// What a failure adds to the priority; without a weight, a failure makes the node no candidate.
     pub weight: Option<i32>,
+}
+
+/// The service, asked through the address that is claimed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probe {
+    /// What is asked: a URL, or `tcp` and a host and port.
+    pub target: String,
+    /// Whether the newest probe was answered; none if none has ended, or nothing could be asked.
+    pub answered: Option<bool>,
+    /// Since when `answered` is what it is.
+    pub since: Option<Stamp>,
+    /// What the newest probe found.
+    pub detail: Option<String>,
+    /// It asks again and again now, because no master is heard.
+    pub probing: bool,
+    /// No master is heard, and this node does not take over because the service answers.
+    pub defers: bool,
 }
 
 /// Whether a peer is there.

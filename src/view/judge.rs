@@ -110,6 +110,7 @@ pub fn judge(this: &NodeName, facts: &GroupFacts) -> Verdict {
         concerns.add(Severity::Warning, block.to_string());
     }
     master_itself(this, facts, &mut concerns);
+    probe(this, facts, &mut concerns);
     checks_with_weight(facts, &mut concerns);
     other_peers(facts, &mut concerns);
     let (severity, concerns) = concerns.sorted();
@@ -270,6 +271,18 @@ fn claim_served(this: &NodeName, facts: &GroupFacts, claim: &Claim, concerns: &m
             Presence::Heard => peer.healthy,
             // Its host is alive and nothing speaks against it; what is wrong is the key.
             Presence::Silent | Presence::Left | Presence::Never if peer.key_differs => None,
+            // Its word is gone, and the service itself speaks.
+            Presence::Silent | Presence::Left | Presence::Never if answers_now(facts) => {
+                let mend = "mend the private network between the nodes, or the agent there";
+                let put_off = if defers(facts) { ", so nothing is moved" } else { "" };
+                concerns.add(
+                    Severity::Warning,
+                    format!(
+                        "{what} points at {holder}, which is not heard; the service answers through it{put_off}: {mend}"
+                    ),
+                );
+                return Some(true);
+            }
             Presence::Silent | Presence::Left | Presence::Never => {
                 concerns.add(Severity::Critical, format!("{what} points at {holder}, which is not heard"));
                 return None;
@@ -283,6 +296,42 @@ fn claim_served(this: &NodeName, facts: &GroupFacts, claim: &Claim, concerns: &m
         return Some(false);
     }
     (held || old.is_none()).then_some(true)
+}
+
+/// The service was asked just now, through the address, and answered.
+fn answers_now(facts: &GroupFacts) -> bool {
+    facts.probe.as_ref().is_some_and(|probe| probe.probing && probe.answered == Some(true))
+}
+
+fn defers(facts: &GroupFacts) -> bool {
+    facts.probe.as_ref().is_some_and(|probe| probe.defers)
+}
+
+/// A probe that is not answered while all is well would be taken for a death. What the holder itself
+/// hears of it says nothing: its own packets need not come back to it.
+fn probe(this: &NodeName, facts: &GroupFacts, concerns: &mut Concerns) {
+    let Some(probe) = facts.probe.as_ref().filter(|probe| !probe.probing && probe.answered != Some(true)) else {
+        return;
+    };
+    let (Some(master), Some(why)) = (facts.master.as_ref().filter(|master| *master != this), &probe.detail) else {
+        return;
+    };
+    let held = facts.claims.iter().find(|claim| claim.holder.as_ref() == Some(&ClaimHolder::Node(master.clone())));
+    let Some(claim) = held else { return };
+    let (what, target) = (address(claim), &probe.target);
+    concerns.add(
+        Severity::Warning,
+        match probe.answered {
+            Some(_) => format!(
+                "the probe {target} is not answered though {master} holds {what}: {why}; as long as that lasts a cut \
+                 link looks like a dead host; correct `probe`, or let the service answer there"
+            ),
+            None => format!(
+                "the probe {target} cannot ask: {why}; as long as that lasts nobody takes over from a silent master; \
+                 write the address itself into `probe`, or mend that"
+            ),
+        },
+    );
 }
 
 /// More than one master among the nodes that are heard, and how bad that is.
@@ -383,7 +432,10 @@ fn this_as_successor(this: &NodeName, facts: &GroupFacts) -> Successor {
     }
     if !facts.candidate {
         let why = failing_check(facts).or_else(|| facts.detail.clone()).unwrap_or_else(|| facts.reason.clone());
-        return Successor::Blocked(block(format!("{this} is no candidate: {why}")));
+        let block = block(format!("{this} is no candidate: {why}"));
+        let saw = deciding_failure(facts)
+            .is_some_and(|check| check.kind == "docker" && check.verdict == CheckVerdict::Failed);
+        return Successor::Blocked(if saw { block.mended_by("see docker ps -a".to_owned()) } else { block });
     }
     if facts.deposed {
         let what =
@@ -510,7 +562,11 @@ fn other_peers(facts: &GroupFacts, concerns: &mut Concerns) {
 
 /// The first check that makes the node no candidate, in words.
 pub(super) fn failing_check(facts: &GroupFacts) -> Option<String> {
-    facts.checks.iter().find(|check| check.weight.is_none() && check.ok == Some(false)).map(check_words)
+    deciding_failure(facts).map(check_words)
+}
+
+fn deciding_failure(facts: &GroupFacts) -> Option<&Check> {
+    facts.checks.iter().find(|check| check.weight.is_none() && check.ok == Some(false))
 }
 
 fn check_words(check: &Check) -> String {

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use super::judge::{Verdict, drain_of, peer_name};
 use super::status::{
-    Act, ActKind, Check, Claim, ClaimHolder, Group, GroupFacts, Move, Peer, Presence, Severity, Stamp, State, Status,
+    Act, ActKind, Check, Claim, ClaimHolder, Group, GroupFacts, Move, Peer, Presence, Probe, Severity, Stamp, State,
+    Status,
 };
 use super::words::{self, age, exact};
 use crate::proto::claim::event::ClaimState;
@@ -107,6 +108,9 @@ fn one_group(page: &mut Page, status: &Status, group: &Group, style: Style) {
     address(page, status, group, style);
     page.item("master", &master(status, facts));
     failover(page, group, style);
+    if let Some(probe) = &facts.probe {
+        page.item("probe", &probe_words(status.at, probe, style));
+    }
     for concern in group.verdict.concerns.iter().filter(|concern| !group.verdict.blocked_by.contains(concern)) {
         page.item("problem", &clean(concern));
     }
@@ -197,6 +201,23 @@ fn failover(page: &mut Page, group: &Group, style: Style) {
     for block in blocks {
         page.item("", &block);
     }
+}
+
+fn probe_words(at: Stamp, probe: &Probe, style: Style) -> String {
+    let answered = match probe.answered {
+        Some(true) => style.paint(Paint::Good, "answered"),
+        Some(false) => style.paint(Paint::Bad, "NOT ANSWERED"),
+        None if probe.detail.is_some() => style.paint(Paint::Bad, "CANNOT ASK"),
+        None => style.paint(Paint::Doubt, "not asked yet"),
+    };
+    let since = probe.since.map(|since| format!(" for {}", age(at.since(since)))).unwrap_or_default();
+    let detail = probe.detail.as_deref().map(|detail| format!(": {}", clean(detail))).unwrap_or_default();
+    let deferred = if probe.defers {
+        format!("; {}", style.paint(Paint::Doubt, "the takeover is deferred"))
+    } else {
+        String::new()
+    };
+    format!("{answered}{since}{deferred}; {}{detail}", clean(&probe.target))
 }
 
 fn this_node(status: &Status, Group { facts, verdict: told }: &Group, width: usize, style: Style) -> String {

@@ -170,10 +170,9 @@ fn other_masters<'a>(this: &NodeName, facts: &'a GroupFacts) -> impl Iterator<It
 fn why_master(this: &NodeName, facts: &GroupFacts, master: &NodeName) -> Master {
     // The move that made it master is in every node's history.
     let made = facts.last_move.as_ref().filter(|made| made.to.as_ref() == Some(master) && made.term == facts.term);
-    let evidence = match &facts.evidence {
-        Some(evidence) if master == this => Some(evidence.clone()),
-        _ => made.and_then(|made| made.evidence.clone()),
-    };
+    // It may have learnt more of it since than it knew when it took over.
+    let own = facts.evidence.as_ref().filter(|_| master == this);
+    let evidence = made.and_then(|made| made.evidence.as_ref()).or(own).cloned();
     let in_general = || facts.master_reason.as_deref().and_then(words::became_master).map(str::to_owned);
     Master {
         node: master.clone(),

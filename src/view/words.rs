@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 
 use super::facts::{MoveKind, State};
 use crate::proto::claim::event::{ClaimState, Holder, Milestone, Source};
-use crate::proto::election::event::{Evidence, Reason};
+use crate::proto::election::event::{Evidence, ProbeEvidence, Reason};
 use crate::proto::heartbeat::{DeposedBy, HandOver};
 use crate::proto::time::{Duration, Time};
 
@@ -120,6 +120,9 @@ pub fn evidence(why: &Reason, evidence: &Evidence, at: Time, name: impl Fn(Ipv4A
     if evidence.port_unreachable {
         text.push_str("; its host answers that no agent listens");
     }
+    if let Some(probe) = evidence.probe.filter(|_| probe_counts(why)) {
+        text.push_str(&probed(probe, at));
+    }
     if let Some(look) = evidence.look.as_ref().filter(|_| truth_counts(why)) {
         let who = match look.source {
             Source::Api => "the API",
@@ -135,6 +138,19 @@ pub fn evidence(why: &Reason, evidence: &Evidence, at: Time, name: impl Fn(Ipv4A
         let _ = write!(text, "; rank {}", rank.0);
     }
     text
+}
+
+/// What the probes of a silence showed, as one more part of a sentence.
+fn probed(probe: ProbeEvidence, at: Time) -> String {
+    let answered = probe.answered.map(|answered| age(at.since(answered)));
+    match (probe.failing_since, answered) {
+        (Some(since), None) => format!("; the probe has failed for {}", age(at.since(since))),
+        (Some(since), Some(answered)) => {
+            format!("; the probe has failed for {} and answered last {answered} before", age(at.since(since)))
+        }
+        (None, Some(answered)) => format!("; the probe answered {answered} before"),
+        (None, None) => String::new(),
+    }
 }
 
 /// A failure without the number that the provider gave the request: it is another one each time,
@@ -220,6 +236,12 @@ fn truth_counts(why: &Reason) -> bool {
         | Reason::Stopping { .. }
         | Reason::BrainStale => false,
     }
+}
+
+/// Whether the reason rests on what the probes showed (rule 9).
+fn probe_counts(why: &Reason) -> bool {
+    let over_a_member = matches!(why, Reason::Masterless { holder: Holder::Member(_) });
+    over_a_member || matches!(why, Reason::Silent { .. } | Reason::Chance { .. })
 }
 
 fn silence_counts(why: &Reason) -> bool {
@@ -387,6 +409,7 @@ mod tests {
                 settled: true,
             }),
             rank: Some(Rank(0)),
+            probe: None,
             offered_for: None,
         };
         assert_eq!(

@@ -42,8 +42,8 @@ fn limits(name: &str) -> Option<String> {
         Ok(_) => panic!("{name} takes any number"),
         Err(problems) => problems.to_string(),
     };
-    let (_, bounds) = problems.split_once(" from ").filter(|(before, _)| before.ends_with(['r', 'n']))?;
-    let bounds = bounds.lines().next().unwrap();
+    let mut mends = ["write a number from ", "write a duration from "].into_iter();
+    let bounds = mends.find_map(|mend| problems.split_once(mend)?.1.lines().next())?;
     match bounds.split_once(" to ").unwrap_or_else(|| panic!("{name}: {bounds}")) {
         (from, to) if to == i64::MAX.to_string() => Some(format!("{from} or more")),
         (from, to) => Some(format!("{} to {}", in_words(from), in_words(to))),

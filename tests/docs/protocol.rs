@@ -6,20 +6,20 @@ use std::time::Duration;
 
 use haagent::proto::claim::event::{Base, ClaimState};
 use haagent::proto::heartbeat::bulletin::BulletinPart;
-use haagent::proto::heartbeat::codec::{Encoder, MAX_DATAGRAM, Message, Record};
-use haagent::proto::heartbeat::mac::{Key, Keys, Route};
+use haagent::proto::heartbeat::codec::{Encoder, MAX_DATAGRAM, Message, Record, VERSION};
+use haagent::proto::heartbeat::mac::{Key, Keys, Route, TAG_LENGTH};
 use haagent::proto::heartbeat::{Echo, Follows, GroupReport, HandOver, Header, NodeState, Offer, Readiness};
 use haagent::proto::ids::{BootId, GroupName, NodeName, Priority, Seq, Term};
 
-const PAGE: &str = include_str!("../../docs/protocol.md");
+pub(super) const PAGE: &str = include_str!("../../docs/protocol.md");
 
-const WEB_1: Ipv4Addr = Ipv4Addr::new(10, 114, 0, 4);
-const WEB_2: Ipv4Addr = Ipv4Addr::new(10, 114, 0, 5);
-const BOOT_1: BootId = BootId(0x5bd1_e995_0a77_c2f4);
+pub(super) const WEB_1: Ipv4Addr = Ipv4Addr::new(10, 114, 0, 4);
+pub(super) const WEB_2: Ipv4Addr = Ipv4Addr::new(10, 114, 0, 5);
+pub(super) const BOOT_1: BootId = BootId(0x5bd1_e995_0a77_c2f4);
 const BOOT_2: BootId = BootId(0x9e37_79b9_7f4a_7c15);
 
 /// 00 01 02 ... 1f, as the page says.
-fn keys() -> Keys {
+pub(super) fn keys() -> Keys {
     let mut secret = [0; Key::LENGTH];
     for (byte, number) in secret.iter_mut().zip(0..) {
         *byte = number;
@@ -28,10 +28,10 @@ fn keys() -> Keys {
 }
 
 /// One printed datagram: its way, and its content.
-struct Example {
+pub(super) struct Example {
     title: &'static str,
-    route: Route,
-    header: Header,
+    pub(super) route: Route,
+    pub(super) header: Header,
     content: Content,
 }
 
@@ -40,12 +40,12 @@ enum Content {
     Part(&'static [u8]),
 }
 
-fn header(name: &str, boot: BootId, seq: u64, echo: Option<Echo>) -> Header {
+pub(super) fn header(name: &str, boot: BootId, seq: u64, echo: Option<Echo>) -> Header {
     let sender = NodeName::new(name).unwrap().id();
     Header { sender, boot, seq: Seq(seq), interval: Duration::from_millis(500), ask: false, echo }
 }
 
-fn backup() -> GroupReport {
+pub(super) fn backup() -> GroupReport {
     GroupReport {
         group: GroupName::new("web").unwrap().id(),
         settings: 0x1f6a_02c7,
@@ -68,7 +68,7 @@ fn backup() -> GroupReport {
     }
 }
 
-fn examples() -> [Example; 4] {
+pub(super) fn examples() -> [Example; 4] {
     let to_web_1 = Route { from: WEB_2, to: WEB_1 };
     let to_web_2 = Route { from: WEB_1, to: WEB_2 };
     let ms = Duration::from_millis;
@@ -126,7 +126,7 @@ fn examples() -> [Example; 4] {
 }
 
 impl Example {
-    fn datagram(&self) -> Vec<u8> {
+    pub(super) fn datagram(&self) -> Vec<u8> {
         let mut memory = [0; MAX_DATAGRAM];
         let mut encoder = Encoder::new(&mut memory, &self.header);
         let fits = match &self.content {
@@ -139,9 +139,9 @@ impl Example {
 }
 
 /// A field as the page describes it: its bytes, its name and its value in words.
-struct Field {
-    bytes: Vec<u8>,
-    name: &'static str,
+pub(super) struct Field {
+    pub(super) bytes: Vec<u8>,
+    pub(super) name: &'static str,
     value: String,
 }
 
@@ -220,11 +220,11 @@ fn cause_code(cause: HandOver) -> u8 {
 
 /// The fields of a datagram in the order and width of the page's tables, written here without the
 /// codec's writer.
-fn fields(message: &Message<'_>, tag: &[u8]) -> Vec<Field> {
+pub(super) fn fields(message: &Message<'_>, tag: &[u8]) -> Vec<Field> {
     let mut fields = Fields::default();
     let Header { sender, boot, seq, interval, ask, echo } = message.header;
     fields.add("magic", b"HAAG", "\"HAAG\"");
-    fields.u8("version", 1);
+    fields.u8("version", VERSION);
     fields.flags("flags", 1, &[(ask, 0, "ask"), (echo.is_some(), 1, "echo")]);
     fields.hex("sender", sender.0);
     fields.hex("boot", boot.0);
@@ -347,7 +347,7 @@ fn rendered(example: &Example, datagram: &[u8]) -> String {
     let keys = keys();
     let message = Message::decode(keys.verify(example.route, datagram).unwrap()).unwrap();
     assert_eq!(message.header, example.header, "{}", example.title);
-    let fields = fields(&message, &datagram[datagram.len() - 16..]);
+    let fields = fields(&message, &datagram[datagram.len() - TAG_LENGTH..]);
     let spelt: Vec<u8> = fields.iter().flat_map(|field| field.bytes.clone()).collect();
     assert_eq!(spelt, datagram, "{}: the fields in the page's order and width are other bytes", example.title);
     dump(&fields)

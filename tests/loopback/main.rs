@@ -15,9 +15,11 @@
 #![allow(unreachable_pub, reason = "one binary: nothing leaves it")]
 
 mod bad_input;
+mod demo;
 mod faults;
 mod forgery;
 mod lab;
+mod lab_commands;
 mod oncall;
 mod operators;
 mod reload;

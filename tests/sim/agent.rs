@@ -8,6 +8,7 @@ use haagent::proto::node::{self, Node, PeerIndex};
 use haagent::proto::time::Time;
 
 use crate::faults::{File, Host};
+use crate::planted::Bug;
 use crate::world::{Setup, address};
 
 pub(crate) fn priority(number: u8) -> Priority {
@@ -56,6 +57,7 @@ pub(crate) fn election_params(setup: &Setup, file: File, host: Host) -> election
         readiness_interval: setup.readiness_interval,
         // A host's clock counts from its boot.
         host_up: Time::ORIGIN,
+        probe: setup.probe.filter(|_| setup.bug != Some(Bug::IgnoresProbe)),
     }
 }
 

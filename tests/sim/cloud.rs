@@ -22,6 +22,8 @@ pub(crate) struct Profile {
     pub(crate) stale: Duration,
     /// For how long after a move a droplet's metadata may still show the old state.
     pub(crate) metadata_lag: Duration,
+    /// For how long after a move clients may still be led to the old holder.
+    pub(crate) data_lag: Duration,
     /// One way to the API, or back.
     pub(crate) latency: RangeInclusive<Duration>,
     pub(crate) lost_request_percent: f64,
@@ -36,6 +38,7 @@ impl Profile {
             assign: Duration::from_secs(1)..=Duration::from_secs(15),
             stale: Duration::from_secs(5),
             metadata_lag: Duration::from_secs(5),
+            data_lag: Duration::from_secs(20),
             latency: Duration::from_millis(20)..=Duration::from_millis(200),
             lost_request_percent: 0.0,
             lost_reply_percent: 0.0,
@@ -49,6 +52,7 @@ impl Profile {
             assign: Duration::from_millis(50)..=Duration::from_millis(50),
             stale: Duration::ZERO,
             metadata_lag: Duration::from_millis(20),
+            data_lag: Duration::from_millis(20),
             latency: Duration::from_millis(1)..=Duration::from_millis(5),
             ..Self::slow()
         }
@@ -95,6 +99,7 @@ pub(crate) struct Move {
     api_shows: Time,
     winner_shows: Time,
     loser_shows: Time,
+    clients_follow: Time,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -144,6 +149,12 @@ impl Cloud {
     /// The truth.
     pub(crate) fn holder(&self) -> Option<DropletId> {
         self.moves.last().map_or(self.first_holder, |change| change.to)
+    }
+
+    /// The droplet to which clients of the IP are led.
+    pub(crate) fn client_side(&self, now: Time) -> Option<DropletId> {
+        let shown = self.moves.iter().rev().find(|change| now >= change.clients_follow);
+        shown.map_or(self.first_holder, |change| change.to)
     }
 
     pub(crate) fn moves(&self) -> &[Move] {
@@ -251,6 +262,7 @@ impl Cloud {
             api_shows: now + self.rng.duration(&stale),
             winner_shows: now + self.rng.duration(&lag),
             loser_shows: now + self.rng.duration(&lag),
+            clients_follow: now + self.rng.duration(&(Duration::ZERO..=self.profile.data_lag)),
         });
         true
     }

@@ -115,9 +115,10 @@ fn setup(rng: &mut Rng, kind: Kind) -> Setup {
     setup.holder = Target::Member(rng.index(hosts));
     setup.preempt = rng.percent(25.0);
     if setup.preempt {
-        let Target::Member(holder) = setup.holder else { return setup };
+        let Target::Member(holder) = setup.holder else { unreachable!("the setups above have a member") };
         setup.priorities[holder] = 150;
     }
+    setup.probe = rng.percent(40.0).then_some(Duration::from_millis(500));
     setup
 }
 
@@ -131,7 +132,16 @@ fn one_assign(setup: &Setup) -> Duration {
 /// may be that much younger than the fault.
 fn silence(setup: &Setup) -> Duration {
     let ranks = u32::try_from(setup.hosts).unwrap_or(2) - 1;
-    setup.dead_interval() + setup.interval * ranks / 2 + Duration::from_millis(5)
+    let evidence = setup.probe.map_or(Duration::ZERO, |limit| probed(setup, limit));
+    setup.dead_interval().max(evidence) + setup.interval * ranks / 2 + Duration::from_millis(5)
+}
+
+/// Rule 9: from the last heartbeat to complete evidence. Probes begin at 1.1 `I`; the first that fails
+/// makes the node ask the API; a quarter of a second after the answer nobody has answered.
+fn probed(setup: &Setup, limit: Duration) -> Duration {
+    let words = *setup.channel.end() * 5 + Duration::from_millis(5);
+    let look = *setup.profile.latency.end() * 2;
+    setup.interval * 11 / 10 + limit + words + look + Duration::from_millis(250)
 }
 
 /// A silent master, and one assign.
@@ -180,12 +190,14 @@ fn single(rng: &mut Rng, setup: &Setup, begin: Duration, end: Duration) -> (Epis
     let failback = usize::from(setup.preempt);
     let terms = |limit: Duration, moves: usize| Terms { unserved: Some(limit), moves: Some(moves), no_takeover: false };
     let moved = |limit: Duration| terms(limit, 1 + failback);
+    // A service that answers keeps its address.
+    let silent = |limit: Duration| if setup.probe.is_some() { terms(limit, 0) } else { moved(limit) };
     let nothing = Terms { unserved: Some(reaction(setup)), moves: Some(0), no_takeover: true };
     let length = end - begin;
     let until = |fault: Fault, over: Fault| vec![(begin, fault), (end, over)];
     // What the backup may hear of the last heartbeat, an ask's answer and a pause's end.
     let harmless = length + setup.interval * 2 + Duration::from_millis(20) < setup.dead_interval();
-    match rng.below(24) {
+    match rng.below(25) {
         0 => {
             let shown_off = rng.percent(50.0);
             let mut faults = vec![(begin, Fault::HostDies { host: master, shown_off })];
@@ -200,7 +212,7 @@ fn single(rng: &mut Rng, setup: &Setup, begin: Duration, end: Duration) -> (Epis
         }
         2 => {
             let faults = until(Fault::AgentKilled { host: master }, Fault::AgentStarts { host: master });
-            (faults, moved(reaction(setup)))
+            (faults, silent(reaction(setup)))
         }
         // Over within D, with the time that the new agent needs to be heard.
         3 => {
@@ -225,7 +237,8 @@ fn single(rng: &mut Rng, setup: &Setup, begin: Duration, end: Duration) -> (Epis
             let length = rng.pick(&[length, short]);
             let harmless = harmless && length + setup.interval * 2 < setup.dead_interval();
             let fault = rng.pick(&[Fault::Stopped { host: master, length }, Fault::Frozen { host: master, length }]);
-            (vec![(begin, fault)], if harmless { terms(reaction(setup), 0) } else { moved(reaction(setup)) })
+            let kept = harmless || (setup.probe.is_some() && matches!(fault, Fault::Stopped { .. }));
+            (vec![(begin, fault)], if kept { terms(reaction(setup), 0) } else { moved(reaction(setup)) })
         }
         9 => {
             // Just within D: what has queued must be read before anybody is declared dead.
@@ -242,14 +255,17 @@ fn single(rng: &mut Rng, setup: &Setup, begin: Duration, end: Duration) -> (Epis
         // A third node relays what it hears (rule 2).
         15 => {
             let faults = until(Fault::CutBoth { a: master, b: backup }, Fault::Mend { a: master, b: backup });
-            (faults, if setup.hosts > 2 { nothing } else { moved(reaction(setup)) })
+            (faults, if setup.hosts > 2 || setup.probe.is_some() { nothing } else { moved(reaction(setup)) })
         }
         16 => {
             let faults = until(Fault::Cut { from: master, to: backup }, Fault::Mend { a: master, b: backup });
-            (faults, if setup.hosts > 2 { nothing } else { moved(reaction(setup)) })
+            (faults, if setup.hosts > 2 || setup.probe.is_some() { nothing } else { moved(reaction(setup)) })
         }
         17 => (until(Fault::Cut { from: backup, to: master }, Fault::Mend { a: master, b: backup }), nothing),
-        18 => (until(Fault::Loss { percent: 30.0 }, Fault::Loss { percent: 0.0 }), moved(reaction(setup))),
+        18 => {
+            let faults = until(Fault::Loss { percent: 30.0 }, Fault::Loss { percent: 0.0 });
+            (faults, if setup.probe.is_some() { nothing } else { moved(reaction(setup)) })
+        }
         19 => {
             // The probe notices within 8 s here; 2 s tell a lost uplink from a blip; the standby gets itself a proof.
             let detection = Duration::from_secs(8 + 2 + 1);
@@ -279,6 +295,17 @@ fn single(rng: &mut Rng, setup: &Setup, begin: Duration, end: Duration) -> (Epis
                 Target::Nobody | Target::Foreign => 1,
             };
             (vec![(begin, Fault::MovedByHand { to })], terms(limit, moves + failback))
+        }
+        23 => {
+            // Cut off from all, and the way to the provider comes back first: no peer's word, no probe's
+            // failure is evidence then.
+            let peers = (0..setup.hosts).filter(|host| *host != backup);
+            let mut faults = vec![(begin, Fault::PublicCut { host: backup })];
+            faults.extend(peers.clone().map(|peer| (begin, Fault::CutBoth { a: backup, b: peer })));
+            faults.push((end, Fault::PublicMended { host: backup }));
+            let later = end + rng.millis(0..=5_000);
+            faults.extend(peers.map(|peer| (later, Fault::Mend { a: backup, b: peer })));
+            (faults, if setup.probe.is_some() { nothing } else { moved(reaction(setup)) })
         }
         _ => (vec![(begin, Fault::Replayed { from: master, to: backup })], nothing),
     }

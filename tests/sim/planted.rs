@@ -20,6 +20,10 @@ pub(crate) enum Bug {
     NeverYields,
     /// The claim's reports do not reach the election.
     ReportsNothing,
+    /// A probe is configured, and nobody asks what it says (rule 9).
+    IgnoresProbe,
+    /// The probe's answers get lost, its failures do not.
+    ProbeNeverAnswered,
 }
 
 /// More seeds than any of these bugs needs.
@@ -52,5 +56,7 @@ is_found! {
     robbing_a_foreign_droplet_is_found: TakesForeignForNobody breaks "P2";
     unassigning_on_yield_is_found: UnassignsOnYield breaks "P";
     a_claim_that_never_yields_is_found: NeverYields breaks "";
+    a_probe_that_is_ignored_is_found: IgnoresProbe breaks "P2";
+    a_probe_that_is_never_answered_is_found: ProbeNeverAnswered breaks "P2";
     an_election_that_hears_nothing_of_its_claim_is_found: ReportsNothing breaks "";
 }

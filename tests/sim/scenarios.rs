@@ -5,6 +5,8 @@
 //! A scenario is told with its faults and must end well, and without them, when it
 //! must not: an expectation that holds whether anything happened or not tests nothing.
 
+mod probe;
+
 use haagent::proto::claim::event::Action;
 use haagent::proto::election::event::{Command, Reason};
 use haagent::proto::heartbeat::{HandOver, NodeState};

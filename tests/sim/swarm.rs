@@ -44,7 +44,7 @@ fn report(plan: &Plan, failure: &Violation) -> String {
     let tail = lines[lines.len().saturating_sub(120)..].join("\n");
     let faults: Vec<String> = short.faults.iter().map(|(at, fault)| format!("{at:?}: {fault}")).collect();
     format!(
-        "\nseed {} ({:?}, {} hosts, I {:?}, assign {:?}, holder {:?}, preempt {}): {} broken after {:?}: {}\n\
+        "\nseed {} ({:?}, {} hosts, I {:?}, assign {:?}, holder {:?}, preempt {}, probe {}): {} broken after {:?}: {}\n\
          faults: {}\n{tail}\n\
          again: HAAGENT_SIM_SEED={} cargo test --test sim replay -- --nocapture\n",
         plan.seed,
@@ -54,6 +54,7 @@ fn report(plan: &Plan, failure: &Violation) -> String {
         plan.setup.profile.assign,
         plan.setup.holder,
         plan.setup.preempt,
+        plan.setup.probe.is_some(),
         failure.promise,
         failure.at - START,
         failure.text,

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use haagent::proto::claim::event::{Action, ClaimReport, CloudActionId, FailureClass, Holder, Intent, Outcome, Ticket};
 use haagent::proto::claim::{Reconciler, STALE_READ, event as claim};
 use haagent::proto::election::event as election;
-use haagent::proto::election::event::{Candidacy, Command, Refusal, Transition};
+use haagent::proto::election::event::{Candidacy, Command, ProbeOutcome, ProbeResult, Refusal, Transition};
 use haagent::proto::heartbeat::NodeState;
 use haagent::proto::ids::DropletId;
 use haagent::proto::node::{self, GroupIndex, Node, PeerIndex};
@@ -44,6 +44,9 @@ pub(crate) const API_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an orderly stop takes: three datagrams within 30 ms, and a little.
 const STOP: Duration = Duration::from_millis(60);
 
+/// From one probe to the next, as the agent's.
+const PROBE_PERIOD: Duration = Duration::from_millis(125);
+
 /// What does not change during a run.
 #[derive(Clone, Debug)]
 pub(crate) struct Setup {
@@ -62,6 +65,8 @@ pub(crate) struct Setup {
     pub(crate) holder: Target,
     /// How long the hosts have been up when the world begins.
     pub(crate) uptime: Duration,
+    /// The time limit of a probe, where one is configured.
+    pub(crate) probe: Option<Duration>,
     pub(crate) bug: Option<Bug>,
 }
 
@@ -82,6 +87,7 @@ impl Setup {
             channel: Duration::ZERO..=Duration::from_millis(5),
             holder: Target::Member(0),
             uptime: Duration::from_secs(5_000),
+            probe: None,
             bug: None,
         }
     }
@@ -107,6 +113,7 @@ enum Word {
     Claim(ClaimReport),
     Reach(bool),
     Params(Box<election::Params>),
+    Probe(ProbeResult),
     Command(Command),
 }
 
@@ -119,6 +126,9 @@ enum Event {
     ToHeart { host: HostIndex, run: u32, word: Word },
     ToBrain { host: HostIndex, run: u32, intent: Intent },
     Reload { host: HostIndex, run: u32 },
+    WantProbes { host: HostIndex, run: u32, wanted: bool },
+    NextProbe { host: HostIndex, run: u32, spell: u32 },
+    ProbeEnds { host: HostIndex, run: u32, begun: Time, answered: bool },
     Request { host: HostIndex, run: u32, ticket: Ticket, action: Action },
     Reply { host: HostIndex, run: u32, ticket: Ticket, outcome: Outcome },
     Exit { host: HostIndex, run: u32 },
@@ -140,6 +150,7 @@ pub(crate) enum Happening {
     Called { host: HostIndex, action: Action },
     Answered { host: HostIndex, action: Action, outcome: Outcome },
     Command { host: HostIndex, command: Command, result: Result<(), Refusal> },
+    Probing { host: HostIndex, wanted: bool },
     Moved(Move),
     Errored,
 }
@@ -166,6 +177,9 @@ pub(crate) struct Agent {
     heart_channel: Time,
     brain_channel: Time,
     calls: BTreeMap<Ticket, Action>,
+    /// Probes are begun again and again, and the how manieth time that is.
+    probing: Option<u32>,
+    spells: u32,
 }
 
 /// A droplet.
@@ -224,6 +238,7 @@ enum Effect {
     Transmit { peer: PeerIndex, bytes: Rc<[u8]> },
     Transition(Transition),
     Intent(Intent),
+    Probe { wanted: bool },
     Persist,
     Answer { command: Command, result: Result<(), Refusal> },
 }
@@ -332,6 +347,18 @@ impl World {
         self.hosts[host].is_candidate() && !self.network.public_cut[host]
     }
 
+    /// The service on the host answers clients, whatever becomes of the agent there.
+    pub(crate) fn service_lives(&self, host: HostIndex) -> bool {
+        let place = &self.hosts[host];
+        let stands_still = place.paused.is_some_and(|pause| pause.frozen);
+        place.booted.is_some() && !stands_still && place.healthy && !self.network.public_cut[host]
+    }
+
+    /// The agent on the host is dead or stands still.
+    pub(crate) fn is_agentless(&self, host: HostIndex) -> bool {
+        self.hosts[host].agent.is_none() || self.hosts[host].paused.is_some()
+    }
+
     /// The host could be master, and a claim would work there.
     pub(crate) fn is_eligible(&self, host: HostIndex) -> bool {
         self.serves(host) && self.hosts[host].token && self.cloud.api == Api::Up
@@ -406,6 +433,9 @@ impl World {
             Event::ToHeart { host, run, .. }
             | Event::ToBrain { host, run, .. }
             | Event::Reload { host, run }
+            | Event::WantProbes { host, run, .. }
+            | Event::NextProbe { host, run, .. }
+            | Event::ProbeEnds { host, run, .. }
             | Event::Reply { host, run, .. }
             | Event::Exit { host, run } => {
                 if self.hosts[host].paused.is_some() {
@@ -427,6 +457,9 @@ impl World {
             }
             Event::ToBrain { intent, .. } => self.brain(host, claim::Input::Intent(intent)),
             Event::Reload { .. } => self.reload(host),
+            Event::WantProbes { wanted, .. } => self.want_probes(host, wanted),
+            Event::NextProbe { spell, .. } => self.begin_probe(host, spell),
+            Event::ProbeEnds { begun, answered, .. } => self.end_probe(host, begun, answered),
             Event::Reply { ticket, outcome, .. } => {
                 let outcome = self.planted_outcome(outcome);
                 let Some(agent) = &mut self.hosts[host].agent else { return };
@@ -539,6 +572,8 @@ impl World {
             heart_channel: now,
             brain_channel: now,
             calls: BTreeMap::new(),
+            probing: None,
+            spells: 0,
         });
         self.happenings.push(Happening::Started { host });
         self.schedule_heart(host, now);
@@ -573,6 +608,16 @@ impl World {
         self.post(at, Event::ToHeart { host, run, word });
     }
 
+    /// Into the brain's channel, which keeps the order.
+    fn tell_brain(&mut self, host: HostIndex, word: impl FnOnce(u32) -> Event) {
+        let delay = self.rng.duration(&self.setup.channel.clone());
+        let now = self.now;
+        let Some(agent) = &mut self.hosts[host].agent else { return };
+        agent.brain_channel = agent.brain_channel.max(now + delay);
+        let (at, run) = (agent.brain_channel, agent.run);
+        self.post(at, word(run));
+    }
+
     fn schedule_heart(&mut self, host: HostIndex, at: Time) {
         let Some(agent) = &mut self.hosts[host].agent else { return };
         if agent.heart_at.is_none_or(|earlier| earlier > at) {
@@ -601,6 +646,7 @@ impl World {
                 Word::Claim(report) => node::Input::Claim { group: GROUP, report },
                 Word::Reach(reachable) => node::Input::Reach { reachable },
                 Word::Params(params) => node::Input::Params { group: GROUP, params: *params },
+                Word::Probe(result) => node::Input::Probe { group: GROUP, result },
                 Word::Command(command) => node::Input::Command { group: GROUP, command },
             };
             feed(node, local, input, &mut effects);
@@ -647,12 +693,11 @@ impl World {
                     }
                     _ => {}
                 }
-                let delay = self.rng.duration(&self.setup.channel.clone());
-                let now = self.now;
-                let Some(agent) = &mut self.hosts[host].agent else { return };
-                agent.brain_channel = agent.brain_channel.max(now + delay);
-                let (at, run) = (agent.brain_channel, agent.run);
-                self.post(at, Event::ToBrain { host, run, intent });
+                self.tell_brain(host, |run| Event::ToBrain { host, run, intent });
+            }
+            Effect::Probe { wanted } => {
+                self.happenings.push(Happening::Probing { host, wanted });
+                self.tell_brain(host, |run| Event::WantProbes { host, run, wanted });
             }
             Effect::Persist => {
                 let place = &mut self.hosts[host];
@@ -777,6 +822,50 @@ impl World {
             }
             (_, outcome) => outcome,
         }
+    }
+
+    // The probe: through the prober's public side to the host that has the IP for clients.
+
+    fn want_probes(&mut self, host: HostIndex, wanted: bool) {
+        let Some(agent) = &mut self.hosts[host].agent else { return };
+        agent.spells += 1;
+        agent.probing = wanted.then_some(agent.spells);
+        if let Some(spell) = agent.probing {
+            self.begin_probe(host, spell);
+        }
+    }
+
+    fn begin_probe(&mut self, host: HostIndex, spell: u32) {
+        let Some(limit) = self.setup.probe else { return };
+        let begun = self.hosts[host].local(self.now);
+        let Some(run) = self.hosts[host].agent.as_ref().filter(|agent| agent.probing == Some(spell)).map(|a| a.run)
+        else {
+            return;
+        };
+        let holder = self.cloud.client_side(self.now);
+        let member = holder.and_then(|holder| self.hosts.iter().position(|other| other.droplet == holder));
+        let there = match member {
+            Some(holder) => self.service_lives(holder),
+            // What runs on a foreign droplet answers as well as any.
+            None => holder.is_some(),
+        };
+        let answered = there && !self.network.public_cut[host];
+        let after = if answered { self.rng.millis(2..=60) } else { limit };
+        let now = self.now;
+        self.post(now + after, Event::ProbeEnds { host, run, begun, answered });
+        self.post(now + PROBE_PERIOD, Event::NextProbe { host, run, spell });
+    }
+
+    fn end_probe(&mut self, host: HostIndex, begun: Time, answered: bool) {
+        let Some(limit) = self.setup.probe else { return };
+        let ended = self.hosts[host].local(self.now);
+        // A process that stood still finds the time limit over, whatever has come meanwhile.
+        let answered = answered && ended - begun <= limit && !self.network.public_cut[host];
+        if answered && self.setup.bug == Some(Bug::ProbeNeverAnswered) {
+            return;
+        }
+        let outcome = if answered { ProbeOutcome::Answered } else { ProbeOutcome::Failed };
+        self.tell(host, Word::Probe(ProbeResult { begun, ended, outcome }));
     }
 
     // Faults.
@@ -996,6 +1085,7 @@ fn feed(node: &mut Node, now: Time, input: node::Input<'_>, effects: &mut Vec<Ef
             node::Output::Transmit { peer, datagram } => Effect::Transmit { peer, bytes: Rc::from(datagram) },
             node::Output::Transition { transition, .. } => Effect::Transition(transition),
             node::Output::Intent { intent, .. } => Effect::Intent(intent),
+            node::Output::Probe { wanted, .. } => Effect::Probe { wanted },
             node::Output::Persist => Effect::Persist,
             node::Output::Answer { command, result, .. } => Effect::Answer { command, result },
             node::Output::Bulletin { .. } => continue,
@@ -1025,13 +1115,14 @@ impl fmt::Display for Happening {
             Self::Woke { host } => write!(f, "{}  runs again", letter(*host)),
             Self::Transition { host, transition } => write!(
                 f,
-                "{}  {:?} -> {:?} term {} {:?} (look {:?})",
+                "{}  {:?} -> {:?} term {} {:?} (look {:?}, probe {:?})",
                 letter(*host),
                 transition.from,
                 transition.to,
                 transition.term,
                 transition.reason,
                 transition.evidence.look.map(|look| look.holder),
+                transition.evidence.probe,
             ),
             Self::Intent { host, intent: Intent::Hold(hold) } => {
                 write!(f, "{}  wants Hold over {:?}", letter(*host), hold.base.members().collect::<Vec<_>>())
@@ -1056,6 +1147,8 @@ impl fmt::Display for Happening {
                 change.to.map(|droplet| droplet.0),
                 change.by
             ),
+            Self::Probing { host, wanted: true } => write!(f, "{}  begins to probe", letter(*host)),
+            Self::Probing { host, wanted: false } => write!(f, "{}  ends to probe", letter(*host)),
             Self::Errored => f.write_str("*  an action ends, the IP stays"),
         }
     }

@@ -102,6 +102,7 @@ impl Brain {
     pub(super) fn show(&mut self, view: &HeartView) -> Result<(), HeartStuck> {
         self.viewing = Viewing::default();
         self.complain(view);
+        self.tell_deferrals(view);
         self.snapshots.send_replace(Arc::new(snapshot::of(&self.know, view)));
         for done in self.refreshes.drain(..) {
             let _ = done.send(());

@@ -57,7 +57,7 @@ impl Host {
 
     /// What is said of a refused file, the folder left out.
     fn refused(&self) -> Vec<String> {
-        let refused = self.prepare().err().expect("it is refused");
+        let refused = self.prepare().expect_err("it is refused");
         assert!(refused.is_about_the_file());
         let here = self.folder.path().display().to_string();
         let lines: Vec<String> = refused.lines().iter().map(|line| line.replace(&here, ".")).collect();

@@ -30,6 +30,11 @@ impl Clock {
         self.start.elapsed()
     }
 
+    /// Wall time (since 1970).
+    pub(crate) fn unix_now(&self) -> Duration {
+        self.unix_at_start + self.now()
+    }
+
     /// Wall time (since 1970) at the start.
     pub(crate) fn unix_at_start(&self) -> Duration {
         self.unix_at_start

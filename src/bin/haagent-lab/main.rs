@@ -1,4 +1,4 @@
-//! `haagent-lab`: a fake provider and a fake engine, for trying and testing. Never installed on servers.
+//! `haagent-lab`: a fake provider, a fake engine and a fake network, for trying and testing. Never installed on servers.
 
 #![allow(clippy::print_stderr, reason = "a command-line tool: this is how it speaks")]
 
@@ -44,7 +44,7 @@ enum Command {
     /// Ask and order what runs: faults, settings, containers, cut links
     #[command(after_help = tell::EXIT_CODES)]
     Tell(tell::Options),
-    /// Two agents, ten containers each, one reserved IP: a container dies, and the address moves
+    /// Two agents, ten containers each, one reserved IP, a client: three events, and what came of them
     Demo(demo::Options),
     /// How long a failover takes, and what an idle agent costs: figures, no judgement
     Bench(bench::Options),
@@ -99,22 +99,27 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
                 until_stopped(running.serve(), options.until_stdin_closes).await
             }
             Command::Tell(options) => Ok(options.tell().await?),
-            Command::Demo(options) => unless_stopped(options.play()).await,
+            Command::Demo(options) => match unless_stopped(options.play()).await? {
+                Some(kept) => until_stopped(kept.stay(), false).await,
+                None => Ok(()),
+            },
             Command::Bench(options) => unless_stopped(options.measure()).await,
         }
     })
 }
 
 /// Something with an end. When it is dropped before, the processes that it started end too.
-async fn unless_stopped<E: Error + 'static>(
-    playing: impl Future<Output = Result<(), E>>,
-) -> Result<(), Box<dyn Error>> {
+async fn unless_stopped<T, E: Error + 'static>(
+    playing: impl Future<Output = Result<T, E>>,
+) -> Result<T, Box<dyn Error>> {
     tokio::select! {
-        played = playing => Ok(played?),
+        // In this order: the signals are caught before anything is started.
+        biased;
         stopped = stop::wait(false) => {
             stopped?;
             Err("stopped before its end".into())
         }
+        played = playing => Ok(played?),
     }
 }
 

@@ -1,5 +1,5 @@
 //! The Markdown that docs/configuration.md is written in, as a manual page: headings,
-//! paragraphs, tables, blocks of code, and `code`. No more is understood, and no more is needed.
+//! paragraphs, lists, tables, blocks of code, and `code`. No more is understood, and no more is needed.
 
 use clap_mangen::roff::{Inline, Roff, bold, roman};
 
@@ -25,13 +25,20 @@ pub(super) fn render(text: &str, page: &mut Roff) {
             table(&rows, page);
         } else if !line.is_empty() && !line.starts_with("# ") {
             let mut paragraph = line.to_owned();
-            let goes_on = |line: &&str| !(line.is_empty() || line.starts_with(['|', '#']) || line.starts_with("```"));
-            while let Some(more) = lines.next_if(goes_on) {
-                paragraph += &format!(" {more}");
+            while let Some(more) = lines.next_if(|line| goes_on(line)) {
+                paragraph += &format!(" {}", more.trim_start());
             }
-            page.control("PP", []).text(inline(&paragraph));
+            match paragraph.strip_prefix("- ") {
+                Some(item) => page.control("IP", ["\\(bu", "2"]).text(inline(item)),
+                None => page.control("PP", []).text(inline(&paragraph)),
+            };
         }
     }
+}
+
+/// Whether a line belongs to the paragraph before it.
+fn goes_on(line: &str) -> bool {
+    !line.is_empty() && !["|", "#", "```", "- "].iter().any(|begins| line.starts_with(begins))
 }
 
 fn cells(row: &str) -> Vec<&str> {
@@ -112,6 +119,12 @@ mod tests {
              .TP\n\\fBa\\fR, \\fBb\\fR  [\"x\"]\nOf one request.\n\
              .PP\n.EX\n\\&.key = 1\n.EE\n"
         );
+    }
+
+    #[test]
+    fn each_item_of_a_list_is_a_paragraph() {
+        let list = "These:\n- one,\n  on two lines\n- `two`\n";
+        assert_eq!(rendered(list), ".PP\nThese:\n.IP \\(bu 2\none, on two lines\n.IP \\(bu 2\n\\fBtwo\\fR\n");
     }
 
     #[test]

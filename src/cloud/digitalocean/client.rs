@@ -15,11 +15,11 @@ use serde::de::DeserializeOwned;
 
 use super::error::{Call, Error, ErrorKind, Refusal, WaitHeaders, wait};
 use super::types::{Action, ActionAnswer, Droplet, DropletAnswer, ErrorBody, ReservedIp, ReservedIpAnswer};
-use crate::cloud::clean;
-use crate::cloud::dns::Resolver;
-use crate::cloud::http::{self, TlsError};
 use crate::cloud::warm::{Kept, Shelf, Use};
 use crate::config::secret::Secret;
+use crate::net::clean;
+use crate::net::dns::Resolver;
+use crate::net::http::{self, TlsError};
 use crate::proto::claim::event::CloudActionId;
 use crate::proto::ids::DropletId;
 use crate::proto::time::Duration;

@@ -5,8 +5,8 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::cloud::explain;
-use crate::cloud::http::BodyError;
+use crate::net::explain;
+use crate::net::http::BodyError;
 use crate::proto::claim::event::{CloudActionId, Failure, FailureClass};
 use crate::proto::ids::DropletId;
 use crate::proto::time::Duration;

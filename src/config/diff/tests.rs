@@ -46,6 +46,7 @@ old_key.file = "/key"
 peers = ["10.0.0.4", "10.0.0.6"]
 priority = 90
 priorities = { "other" = 120 }
+probe = { tcp = "www.example.com:80", timeout = "1s" }
 majority = false
 preempt = true
 preempt_delay = "5s"

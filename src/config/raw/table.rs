@@ -79,6 +79,7 @@ pub(super) static GROUP: Shape = Shape {
         "peers",
         "priority",
         "priorities",
+        "probe",
         "majority",
         "preempt",
         "preempt_delay",
@@ -88,8 +89,9 @@ pub(super) static GROUP: Shape = Shape {
         "check",
         "claim",
     ],
-    later: &["peers_tag", "witness", "witnesses", "probe", "flap", "hooks"],
+    later: &["peers_tag", "witness", "witnesses", "flap", "hooks"],
 };
+pub(super) static GROUP_PROBE: Shape = Shape { title: "probe", keys: &["http", "tcp", "timeout"], later: &[] };
 pub(super) static CHECK: Shape = Shape {
     title: "[[group.NAME.check]]",
     keys: &["docker", "name", "interval", "timeout", "rise", "fall", "start_period", "weight"],

@@ -430,7 +430,6 @@ http = "127.0.0.1:17113"
 peers_tag = "web"
 witness = true
 majority = true
-probe.http = "http://203.0.113.10/"
 flap = { moves = 4, window = "10m" }
 [group.web.hooks]
 promote = ["/usr/local/bin/promote"]
@@ -465,36 +464,32 @@ haagent.toml:12:12: `majority = true` is not in this version yet
    12 | majority = true
       |            ^^^^
   mend: write "auto" or false
-haagent.toml:13:1: `probe` is not in this version yet
-   13 | probe.http = "http://203.0.113.10/"
-      | ^^^^^
-  mend: take it out
-haagent.toml:14:1: `flap` is not in this version yet
-   14 | flap = { moves = 4, window = "10m" }
+haagent.toml:13:1: `flap` is not in this version yet
+   13 | flap = { moves = 4, window = "10m" }
       | ^^^^
   mend: take it out
-haagent.toml:15:12: `hooks` is not in this version yet
-   15 | [group.web.hooks]
+haagent.toml:14:12: `hooks` is not in this version yet
+   14 | [group.web.hooks]
       |            ^^^^^
   mend: take it out
-haagent.toml:18:1: `http` is not in this version yet
-   18 | http.url = "http://127.0.0.1/"
+haagent.toml:17:1: `http` is not in this version yet
+   17 | http.url = "http://127.0.0.1/"
       | ^^^^
   mend: take it out
-haagent.toml:21:8: `project` is not in this version yet
-   21 | docker.project = "web"
+haagent.toml:20:8: `project` is not in this version yet
+   20 | docker.project = "web"
       |        ^^^^^^^
   mend: take it out
-haagent.toml:23:28: `reserved_ip = "auto"` is not in this version yet
-   23 | digitalocean.reserved_ip = "auto"
+haagent.toml:22:28: `reserved_ip = "auto"` is not in this version yet
+   22 | digitalocean.reserved_ip = "auto"
       |                            ^^^^^^
   mend: write the address itself
-haagent.toml:24:1: a second claim in [group.web]: a droplet holds at most one reserved IPv4 at a time
-   24 | [[group.web.claim]]
+haagent.toml:23:1: a second claim in [group.web]: a droplet holds at most one reserved IPv4 at a time
+   23 | [[group.web.claim]]
       | ^^^^^^^^^^^^^^^^^^^
   mend: take one of them out
-haagent.toml:25:1: `address` is not in this version yet
-   25 | address.ip = "10.0.0.9"
+haagent.toml:24:1: `address` is not in this version yet
+   24 | address.ip = "10.0.0.9"
       | ^^^^^^^
   mend: take it out
 "#,
@@ -663,7 +658,7 @@ haagent.toml:12:1: unknown key `pririty` in [group.web]
 haagent.toml:13:1: unknown key `whatever` in [group.web]
    13 | whatever = 5
       | ^^^^^^^^
-  mend: known here: `peers`, `priority`, `priorities`, `majority`, `preempt`, `preempt_delay`, `claim_timeout`, `verify_interval`, `readiness_interval`, `check`, `claim`, `peers_tag`, `witness`, `witnesses`, `probe`, `flap` or `hooks`
+  mend: known here: `peers`, `priority`, `priorities`, `probe`, `majority`, `preempt`, `preempt_delay`, `claim_timeout`, `verify_interval`, `readiness_interval`, `check`, `claim`, `peers_tag`, `witness`, `witnesses`, `flap` or `hooks`
 "#,
     },
     Case {

@@ -43,6 +43,8 @@ pub struct Params {
     pub readiness_interval: Duration,
     /// When this host came up (rule 7, `boot_grace`): the origin of `CLOCK_BOOTTIME`.
     pub host_up: Time,
+    /// Rule 9: the time limit of one probe, where a probe is configured.
+    pub probe: Option<Duration>,
 }
 
 impl Params {
@@ -170,8 +172,132 @@ pub struct Evidence {
     pub look: Option<Look>,
     /// This node's rank among the candidates heard.
     pub rank: Option<Rank>,
+    /// What the probes of this silence said; `None` where none was begun.
+    pub probe: Option<ProbeEvidence>,
     /// The mastership is offered to this node: since when there is the cause, by the master's word.
     pub offered_for: Option<Time>,
+}
+
+/// What asking the service through the claimed address has shown within one silence (rule 9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct ProbeEvidence {
+    /// When it answered last.
+    pub answered: Option<Time>,
+    /// When the first probe that failed was begun; none has answered since.
+    pub failing_since: Option<Time>,
+}
+
+/// What became of one probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProbeOutcome {
+    /// The service answered.
+    Answered,
+    /// It refused, broke off, said that it cannot serve, or was silent for the time limit.
+    Failed,
+    /// Nothing was asked: the name has no address, or this host lacks a descriptor. Says nothing.
+    CouldNotAsk,
+}
+
+/// One probe that has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProbeResult {
+    /// When it was begun.
+    pub begun: Time,
+    /// When it ended.
+    pub ended: Time,
+    /// How.
+    pub outcome: ProbeOutcome,
+}
+
+/// What keeps a node that is not master from taking over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// What it waits for.
+    pub hindrance: Hindrance,
+    /// When that ends by itself, if it does.
+    pub until: Option<Time>,
+}
+
+/// Why the rules say "not now": one variant for each way that they have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hindrance {
+    /// It has just started, or stood still, and listens for D (rule 1).
+    Listening,
+    /// It stops, or its heart fell silent.
+    Leaving,
+    /// A master is heard.
+    MasterHeard {
+        /// That one.
+        master: Ipv4Addr,
+    },
+    /// It woke late, and first reads what was sent to it meanwhile (rule 1).
+    Late,
+    /// No check may fail here and nobody may have drained it. It holds the address and takes over
+    /// only if no candidate is heard for 4 D (rule 6).
+    NotCandidate,
+    /// It is no candidate, holds the address, and leaves it to a candidate that is heard (rule 6).
+    CandidateHeard,
+    /// The silence has not lasted for long enough, the turn of better candidates included (rules 6, 7).
+    Silence {
+        /// Who is silent; `None`: no master was followed.
+        master: Option<Ipv4Addr>,
+    },
+    /// The master that stopped named a successor, which is heard and goes first (rule 5).
+    Successor {
+        /// The one that stopped.
+        master: Ipv4Addr,
+    },
+    /// The address is at a member that is heard, a candidate, and goes first (rule 7).
+    HolderFirst {
+        /// That one.
+        holder: Ipv4Addr,
+    },
+    /// This host has just booted, and the member that has the address may be booting too (rule 7).
+    HolderBoots {
+        /// That one.
+        holder: Ipv4Addr,
+    },
+    /// The host that has the address sends what cannot be read (wrong key, or this node's name): it is not silent.
+    HolderBabbles {
+        /// That one.
+        holder: Ipv4Addr,
+    },
+    /// The service answers through the address, though its master is silent (rule 9).
+    ProbeAnswers {
+        /// When it last did.
+        answered: Option<Time>,
+    },
+    /// The probes have not failed for long enough, or none has ended lately (rule 9).
+    ProbeIncomplete {
+        /// Since when they fail.
+        failing_since: Option<Time>,
+    },
+    /// The probes fail, but the API does not answer this node either: it may be its own uplink (rule 9).
+    ProbeWithoutUplink {
+        /// Since when they fail.
+        failing_since: Option<Time>,
+    },
+    /// Somebody whom this node does not hear took the address; it waits for its chance (rule 8).
+    Deposed {
+        /// That one.
+        by: DeposedBy,
+        /// It was not this node: a peer says that it was deposed.
+        by_word: bool,
+    },
+    /// The host that took the address sends what cannot be read: it is not silent (rule 8).
+    DeposerBabbles {
+        /// That one.
+        by: DeposedBy,
+    },
+    /// Nobody was followed, and the provider has not yet said in this silence who has the address.
+    NoTruth,
+    /// The provider's answer does not say who has the address, or not for certain.
+    TruthUnsure,
+    /// A live droplet that is no member has the address: it is left alone.
+    Foreign {
+        /// That one.
+        droplet: DropletId,
+    },
 }
 
 /// One change of a node's state in a group.
@@ -208,6 +334,8 @@ pub enum Input {
     Claim(ClaimReport),
     /// Whether this node reaches the API's host.
     Reach { reachable: bool },
+    /// A probe has ended (rule 9).
+    Probe(ProbeResult),
     /// An operator's word. Answered by [`Output::Answer`].
     Command(Command),
     /// Other settings of a running election. Its group, address, interval and the time at which the
@@ -248,6 +376,8 @@ pub enum Output {
     Advertise,
     /// Ask this peer now (rule 4).
     Ask { peer: Ipv4Addr },
+    /// Begin to probe again and again, or end it (rule 9). Said once for each change; at first nothing is probed.
+    Probe { wanted: bool },
     /// [`Memory`] changed and must survive a restart.
     Persist,
     /// What became of the command.
@@ -287,6 +417,10 @@ pub struct View {
     pub rank: Option<Rank>,
     /// The master: this node, or the one it follows while heard.
     pub master: Option<Ipv4Addr>,
+    /// What keeps it from taking over; `None`: it is master, or takes over at the next evaluation.
+    pub waiting: Option<Waiting>,
+    /// What the probes of the present silence have said.
+    pub probe: Option<ProbeEvidence>,
     pub intent: Intent,
     pub claim: ClaimReport,
     pub ready: bool,

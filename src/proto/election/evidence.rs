@@ -1,9 +1,9 @@
 //! What a takeover rests on: who was heard as master and when (rules 2 to 4), and who
 //! deposed this node (rule 8).
 //!
-//! Rule 9's further evidence, `probe` and `majority`, has its place here, beside
-//! silence: [`rules::decide`](super::rules::decide) asks for complete evidence and
-//! counts the skew from then. This version knows the mode in which silence is enough.
+//! Rule 9's further evidence stands beside silence: `probe` in [`super::probe`];
+//! `majority` is not in this version. [`rules::decide`](super::rules::decide) asks for
+//! complete evidence and counts the skew from then.
 
 use std::net::Ipv4Addr;
 
@@ -12,7 +12,7 @@ use crate::proto::election::peer::{Peer, is_master};
 use crate::proto::heartbeat::{DeposedBy, NodeState};
 use crate::proto::time::{Duration, Time};
 
-/// Rule 8: the first chance of a deposed node; each further one waits twice as long.
+/// Rule 8: the first chance of a deposed node without a probe; each further one waits twice as long.
 pub(super) const CHANCE: Duration = Duration::from_secs(60);
 
 /// When `master` was last heard as master: by its own datagrams, echoed or not, and
@@ -65,9 +65,9 @@ pub(super) struct Deposition {
 }
 
 impl Deposition {
-    /// 60 s x 2^n after the last move seen.
-    pub(super) fn chance_at(&self) -> Time {
-        self.since + CHANCE.saturating_mul(1_u32.checked_shl(self.chances).unwrap_or(u32::MAX))
+    /// `first` x 2^n after `since`.
+    pub(super) fn chance(&self, since: Time, first: Duration) -> Time {
+        since + first.saturating_mul(1_u32.checked_shl(self.chances).unwrap_or(u32::MAX))
     }
 
     /// Whether this look names another holder.

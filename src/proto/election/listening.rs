@@ -4,11 +4,12 @@
 
 use std::net::Ipv4Addr;
 
-use super::event::{Output, Reason};
+use super::event::{Hindrance, Output, ProbeResult, Reason, Waiting};
 use super::evidence::Deposition;
 use super::peer::{self, Peer, precedence};
+use super::probe::{Finding, Probing};
 use super::rules::{self, BOOTING, Standing, Vacancy, Verdict};
-use super::state::{Following, Listening, State};
+use super::state::{Following, Init, Listening, State};
 use super::{Election, evidence};
 use crate::proto::claim::event::{Base, Holder, Source};
 use crate::proto::heartbeat::{DeposedBy, HandOver, NodeState};
@@ -24,6 +25,7 @@ impl Election {
         }
         self.note_own_deposition(now);
         self.ask(now);
+        self.probe(now);
         self.prefer(now);
         if self.master_heard(now).is_none() {
             self.fill_vacancy(now);
@@ -32,7 +34,7 @@ impl Election {
         }
     }
 
-    fn listening_mut(&mut self) -> Option<&mut Listening> {
+    pub(super) fn listening_mut(&mut self) -> Option<&mut Listening> {
         match &mut self.state {
             State::Backup(listening) | State::Fault(listening) => Some(listening),
             State::Init(_) | State::Master(_) | State::Left(_) => None,
@@ -175,6 +177,37 @@ impl Election {
         }
     }
 
+    /// Rule 9: a candidate probes from the first missed heartbeat on, and wherever it follows nobody.
+    fn probe(&mut self, now: Time) {
+        let asks = self.params.probe.is_some() && matches!(self.state, State::Backup(_));
+        let uplink = self.uplink;
+        let Some(listening) = self.listening() else { return };
+        let silent_since = self.silent_since(listening, now);
+        let due = if listening.follows.is_none() { silent_since } else { silent_since + self.missed() };
+        let wanted = asks && now >= due;
+        if asks && !wanted {
+            self.wake_at(due);
+        }
+        let Some(listening) = self.listening_mut() else { return };
+        // What was begun before the last sign of a master is evidence of an earlier silence.
+        let mut probing = listening.probing.filter(|probing| wanted && probing.began() >= silent_since);
+        if wanted {
+            probing.get_or_insert(Probing::begin(now)).note_uplink(uplink);
+        }
+        listening.probing = probing;
+    }
+
+    pub(super) fn probing_mut(&mut self) -> Option<&mut Probing> {
+        self.listening_mut()?.probing.as_mut()
+    }
+
+    pub(super) fn take_probe(&mut self, result: ProbeResult) {
+        let limit = self.params.probe;
+        if let (Some(limit), Some(probing)) = (limit, self.probing_mut()) {
+            probing.record(result, limit);
+        }
+    }
+
     /// Rule 11: since when this node is the better one; [`Election::wants`] asks.
     fn prefer(&mut self, now: Time) {
         let better = self.params.preempt
@@ -218,10 +251,8 @@ impl Election {
 
     /// Rules 6 to 9.
     fn fill_vacancy(&mut self, now: Time) {
-        if let Some(late) = self.late_at.filter(|late| now - *late < self.params.interval / 2) {
-            // Rule 1: this node's own lateness is not a peer's death. What was sent to it meanwhile
-            // may be lost; the question that goes out now is answered by then.
-            self.wake_at(late + self.params.interval / 2);
+        if let Some(until) = self.excused_until(now) {
+            self.wake_at(until);
             return;
         }
         self.note_evidence(now);
@@ -229,13 +260,41 @@ impl Election {
         let vacancy = self.vacancy(now, listening);
         match rules::decide(&self.params, &vacancy) {
             Verdict::TakeOver { reason, base } => self.take_over(now, reason, base, false),
-            Verdict::Wait(at) => {
+            Verdict::Wait { wake, .. } => {
                 // Masters that were just heard end their hearing before any rule holds.
-                if let Some(at) = at {
+                if let Some(at) = wake {
                     self.wake_at(at);
                 }
             }
         }
+    }
+
+    /// What keeps this node from taking over, for people.
+    pub(super) fn waiting(&self, now: Time) -> Option<Waiting> {
+        let (hindrance, until) = match &self.state {
+            State::Master(_) => return None,
+            State::Init(Init { began }) => (Hindrance::Listening, Some(*began + self.dead())),
+            State::Left(_) => (Hindrance::Leaving, None),
+            State::Backup(listening) | State::Fault(listening) => {
+                if let Some(master) = self.master_heard(now) {
+                    (Hindrance::MasterHeard { master }, None)
+                } else if let Some(until) = self.excused_until(now) {
+                    (Hindrance::Late, Some(until))
+                } else {
+                    return match rules::decide(&self.params, &self.vacancy(now, listening)) {
+                        Verdict::TakeOver { .. } => None,
+                        Verdict::Wait { waiting, .. } => Some(waiting),
+                    };
+                }
+            }
+        };
+        Some(Waiting { hindrance, until })
+    }
+
+    /// Rule 1: this node's own lateness is not a peer's death. What was sent to it meanwhile
+    /// may be lost; the question that goes out now is answered by then.
+    fn excused_until(&self, now: Time) -> Option<Time> {
+        Some(self.late_at? + self.params.interval / 2).filter(|until| now < *until)
     }
 
     /// Since when rule 7's evidence is complete, and since when a peer says that it was deposed.
@@ -272,6 +331,11 @@ impl Election {
             _ => Standing::Unheard { known: false },
         };
         let word = listening.word.filter(|word| !self.claim.look.is_some_and(|look| word.ended_by(&look)));
+        let finding = match (self.params.probe, listening.probing) {
+            (None, _) => Finding::NotConfigured,
+            (Some(_), Some(probing)) => probing.finding(now, self.uplink),
+            (Some(_), None) => Finding::Incomplete,
+        };
         let deposer = self.deposed.or(word).and_then(|deposed| self.peer(deposed.member()?));
         Vacancy {
             now,
@@ -289,6 +353,8 @@ impl Election {
             rank: self.rank(now),
             base,
             booting: self.started - self.params.host_up < BOOTING,
+            finding,
+            probe: listening.probing.map(|probing| probing.evidence()).unwrap_or_default(),
         }
     }
 

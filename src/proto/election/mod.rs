@@ -7,7 +7,7 @@
 //! | --- | --- |
 //! | 1 gap, 2 echo, 3 follow, 4 ask | here, `evidence`, `listening` |
 //! | 5 hand over, 10 duel, 11 preempt, 12 to 14 claims | `mastership`, its requests in `listening` |
-//! | 6 to 9 take over | `rules`, with ranks from `rank` and what `truth` keeps |
+//! | 6 to 9 take over | `rules`, with ranks from `rank`, probes from `probe` and what `truth` keeps |
 
 mod command;
 pub mod event;
@@ -15,6 +15,7 @@ mod evidence;
 mod listening;
 mod mastership;
 mod peer;
+mod probe;
 pub mod rank;
 mod rules;
 mod state;
@@ -34,6 +35,7 @@ use event::{
 };
 use evidence::Deposition;
 use peer::Peer;
+use probe::Uplink;
 use rank::Contender;
 use state::{Following, Init, Left, Listening, Mastership, State};
 
@@ -87,6 +89,10 @@ pub struct Election {
     hold_down: HoldDown,
     /// When this node last woke late, by more than it can tell from a peer's silence.
     late_at: Option<Time>,
+    /// Rule 9: since when the API answers.
+    uplink: Option<Uplink>,
+    /// Probes were asked for.
+    probing: bool,
     intent: Intent,
     /// Issue the intent though it is the same one: a loss was judged (rule 13).
     reissue: bool,
@@ -135,6 +141,8 @@ impl Election {
             had_held_or_sent: kept.had_held_or_sent,
             hold_down: HoldDown::default(),
             late_at: None,
+            uplink: None,
+            probing: false,
             intent: Intent::Yield,
             reissue: true,
             commands: VecDeque::with_capacity(COMMANDS),
@@ -176,7 +184,9 @@ impl Election {
             Input::Reach { reachable: true } => self.unreachable_since = None,
             Input::Reach { reachable: false } => {
                 self.unreachable_since.get_or_insert(now);
+                self.uplink = None;
             }
+            Input::Probe(result) => self.take_probe(result),
             Input::Command(command) => {
                 if self.commands.len() < COMMANDS {
                     self.commands.push_back(command);
@@ -184,8 +194,13 @@ impl Election {
                     self.outputs.push_back(Output::Answer { command, result: Err(Refusal::Busy) });
                 }
             }
-            Input::Params(params) => self.retune(params),
-            Input::Late => self.late_at = Some(now),
+            Input::Params(params) => self.retune(now, params),
+            Input::Late => {
+                self.late_at = Some(now);
+                if let Some(probing) = self.probing_mut() {
+                    probing.note_lateness(now);
+                }
+            }
             Input::Gap { length } => self.gap(now, length),
             Input::BrainStale => self.leave(now, Reason::BrainStale),
             Input::Drained => self.evaluate(now),
@@ -269,6 +284,8 @@ impl Election {
                     .map(|following| following.master)
                     .filter(|master| self.mastered_at(*master, now).is_some_and(|at| now - at < dead)),
             },
+            waiting: self.waiting(now),
+            probe: self.listening().and_then(|listening| listening.probing).map(|probing| probing.evidence()),
             intent: self.intent,
             claim: self.claim.clone(),
             ready: self.ready(now),
@@ -280,9 +297,16 @@ impl Election {
 
     /// Takes what may change in a running election; who takes part, and how fast it beats, may not.
     /// Nothing is decided by that: the rules go on by the new numbers.
-    fn retune(&mut self, params: Params) {
+    fn retune(&mut self, now: Time, params: Params) {
         let Params { group, own, interval, host_up, .. } = self.params;
         self.params = Params { group, own, interval, host_up, ..params };
+        // It may be another service that is asked from now on, or none: what was found counts no more, and
+        // what follows from that is not the settings' own doing.
+        if let Some(listening) = self.listening_mut()
+            && listening.probing.take().is_some()
+        {
+            self.late_at = Some(now);
+        }
     }
 
     // --- evaluation -------------------------------------------------------------------------
@@ -321,6 +345,11 @@ impl Election {
             self.intent = intent;
             self.outputs.push_back(Output::Intent(intent));
         }
+        let probing = self.listening().is_some_and(|listening| listening.probing.is_some());
+        if self.probing != probing {
+            self.probing = probing;
+            self.outputs.push_back(Output::Probe { wanted: probing });
+        }
         let urgent = self.urgent(now);
         if self.told != urgent {
             self.told = urgent;
@@ -340,7 +369,10 @@ impl Election {
             State::Left(_) => Intent::Yield,
             State::Backup(listening) | State::Fault(listening) => {
                 let silence = now - self.silent_since(listening, now);
-                if listening.follows.is_none() || silence >= self.dead() || self.master_fails(listening, now) {
+                // A probe that fails is evidence only with an answer of the API.
+                let failing = listening.probing.is_some_and(|probing| probing.fails());
+                if listening.follows.is_none() || silence >= self.dead() || failing || self.master_fails(listening, now)
+                {
                     Intent::Watch
                 } else if silence >= self.missed() {
                     Intent::Warm
@@ -421,6 +453,7 @@ impl Election {
                 .is_some_and(|peer| peer.unreachable_at.is_some_and(|at| last_heard.is_none_or(|heard| at >= heard))),
             look: self.claim.look,
             rank: self.is_candidate().then(|| self.rank(now)),
+            probe: self.listening().and_then(|listening| listening.probing).map(|probing| probing.evidence()),
             offered_for: self.peers.iter().find_map(|peer| {
                 let offer = peer.echoed(now, self.dead())?.offer.filter(|offer| offer.to == self.params.own)?;
                 peer.point(Some(offer.began_ago))

@@ -1,13 +1,14 @@
 //! May I take over, and why: rules 6 to 9 of `docs/design.md` as one pure decision.
 //!
 //! [`decide`] is asked by a node that hears no master now. It answers with a takeover, or with
-//! the time at which the answer may change by itself.
+//! what it waits for and the time at which the answer may change by itself.
 
 use std::net::Ipv4Addr;
 
 use crate::proto::claim::event::{Base, Holder, Look};
-use crate::proto::election::event::{Params, Reason};
-use crate::proto::election::evidence::Deposition;
+use crate::proto::election::event::{Hindrance, Params, ProbeEvidence, Reason, Waiting};
+use crate::proto::election::evidence::{self, Deposition};
+use crate::proto::election::probe::{self, Finding};
 use crate::proto::ids::Rank;
 use crate::proto::time::{Duration, Time};
 
@@ -59,6 +60,10 @@ pub(super) struct Vacancy {
     pub(super) base: Base,
     /// This host booted at about the time that this agent began to listen.
     pub(super) booting: bool,
+    /// Rule 9: what the probes say.
+    pub(super) finding: Finding,
+    /// The same in numbers, for people.
+    pub(super) probe: ProbeEvidence,
 }
 
 /// The answer.
@@ -68,35 +73,44 @@ pub(super) enum Verdict {
         reason: Reason,
         base: Base,
     },
-    /// Not now; at this time the answer may be another one without any news.
-    Wait(Option<Time>),
+    /// Not now.
+    Wait {
+        /// What the first rule that applies waits for.
+        waiting: Waiting,
+        /// When the answer may be another one without any news.
+        wake: Option<Time>,
+    },
 }
 
 /// Decides by the first rule that holds.
 pub(super) fn decide(params: &Params, vacancy: &Vacancy) -> Verdict {
     let mut wake: Option<Time> = None;
+    let mut waiting: Option<Waiting> = None;
     for rule in [holder, deposed, silent, masterless] {
-        match rule(params, vacancy) {
+        let (hindrance, until, forbids) = match rule(params, vacancy) {
             Step::Take(reason, base) => return Verdict::TakeOver { reason, base },
-            Step::At(at) => wake = Some(wake.map_or(at, |earlier| earlier.min(at))),
-            Step::Pass => {}
-            Step::Forbid(at) => {
-                wake = [wake, at].into_iter().flatten().min();
-                break;
-            }
+            Step::Pass => continue,
+            Step::Not(hindrance, until) => (hindrance, until, false),
+            Step::Forbid(hindrance, until) => (hindrance, until, true),
+        };
+        wake = [wake, until].into_iter().flatten().min();
+        waiting.get_or_insert(Waiting { hindrance, until });
+        if forbids {
+            break;
         }
     }
-    Verdict::Wait(wake)
+    // The last rule never passes.
+    Verdict::Wait { waiting: waiting.unwrap_or(Waiting { hindrance: Hindrance::NoTruth, until: None }), wake }
 }
 
 enum Step {
     Take(Reason, Base),
-    /// This rule will hold at this time; a later one may hold before.
-    At(Time),
     /// This rule does not apply; a later one may.
     Pass,
-    /// This rule forbids the later ones, and may hold itself at this time.
-    Forbid(Option<Time>),
+    /// This rule does not hold for this reason, and may at this time; a later one may before.
+    Not(Hindrance, Option<Time>),
+    /// The same, and this rule forbids the later ones.
+    Forbid(Hindrance, Option<Time>),
 }
 
 impl Vacancy {
@@ -105,52 +119,84 @@ impl Vacancy {
         self.look.filter(|look| look.begun >= self.silent_since)
     }
 
-    fn due(&self, at: Time, take: impl FnOnce() -> (Reason, Base)) -> Step {
+    fn due(&self, at: Time, hindrance: Hindrance, take: impl FnOnce() -> (Reason, Base)) -> Step {
         if self.now < at {
-            return Step::At(at);
+            return Step::Not(hindrance, Some(at));
         }
         let (reason, base) = take();
         Step::Take(reason, base)
     }
+
+    /// Rule 9: when the evidence was complete, beside a silence that is over at `silence`.
+    fn complete(&self, silence: Time, hindrance: Hindrance) -> Result<Time, Step> {
+        let failing_since = self.probe.failing_since;
+        let lacking = match self.finding {
+            Finding::NotConfigured => return Ok(silence),
+            Finding::Failing { complete, .. } => return Ok(silence.max(complete)),
+            Finding::Answers => Hindrance::ProbeAnswers { answered: self.probe.answered },
+            Finding::Incomplete => Hindrance::ProbeIncomplete { failing_since },
+            Finding::NoUplink => Hindrance::ProbeWithoutUplink { failing_since },
+        };
+        // Before that, nobody would take over anyway.
+        Err(if self.now < silence { Step::Not(hindrance, Some(silence)) } else { Step::Not(lacking, None) })
+    }
 }
 
-/// Rule 6: no master is heard and the address is here. No write.
+/// Rule 6: no master is heard and the address is here. No write, so the silence is enough:
+/// a probe would only be answered by this host itself.
 fn holder(params: &Params, vacancy: &Vacancy) -> Step {
     let Some(Look { holder: Holder::Mine, settled: true, .. }) = vacancy.truth() else { return Step::Pass };
-    let wait = match (vacancy.candidate, vacancy.candidate_heard) {
-        (true, _) => params.dead_interval(),
+    let (wait, hindrance) = match (vacancy.candidate, vacancy.candidate_heard) {
+        (true, _) => (params.dead_interval(), Hindrance::Silence { master: vacancy.followed }),
         // The second sentence: least bad, but everybody else goes first.
-        (false, false) => params.dead_interval() * 4,
-        (false, true) => return Step::Forbid(None),
+        (false, false) => (params.dead_interval() * 4, Hindrance::NotCandidate),
+        (false, true) => return Step::Forbid(Hindrance::CandidateHeard, None),
     };
-    vacancy.due(vacancy.silent_since + wait, || (Reason::Holder, Base::default()))
+    vacancy.due(vacancy.silent_since + wait, hindrance, || (Reason::Holder, Base::default()))
 }
 
 /// Rule 8: a deposed node takes over only by its chance (other news ended the deposition).
 /// What is no candidate uses no rule but the one before this.
 fn deposed(params: &Params, vacancy: &Vacancy) -> Step {
-    if !vacancy.candidate || vacancy.deposer_babbles {
-        return Step::Forbid(None);
+    if !vacancy.candidate {
+        return Step::Forbid(Hindrance::NotCandidate, None);
     }
-    let (deposed, later) = match (vacancy.deposed, vacancy.deposed_by_word) {
-        (Some(deposed), _) => (deposed, Duration::ZERO),
-        // It goes first who was deposed itself, if it may go at all.
-        (None, Some(word)) => (word, params.dead_interval()),
+    let (deposed, by_word) = match (vacancy.deposed, vacancy.deposed_by_word) {
+        (Some(deposed), _) => (deposed, false),
+        (None, Some(word)) => (word, true),
         (None, None) => return Step::Pass,
     };
-    let at = deposed.chance_at() + params.skew(vacancy.rank) + later;
-    if vacancy.now < at {
-        return Step::Forbid(Some(at));
+    let by = deposed.by;
+    if vacancy.deposer_babbles {
+        return Step::Forbid(Hindrance::DeposerBabbles { by }, None);
     }
-    Step::Take(Reason::Chance { by: deposed.by }, deposed.member().into_iter().collect())
+    let hindrance = Hindrance::Deposed { by, by_word };
+    let chance = match vacancy.finding {
+        Finding::NotConfigured => deposed.chance(deposed.since, evidence::CHANCE),
+        Finding::Failing { since, .. } => deposed.chance(deposed.since.max(since), probe::CHANCE),
+        Finding::Answers | Finding::Incomplete | Finding::NoUplink => return Step::Forbid(hindrance, None),
+    };
+    // It goes first who was deposed itself, if it may go at all.
+    let later = if by_word { params.dead_interval() } else { Duration::ZERO };
+    let at = chance + params.skew(vacancy.rank) + later;
+    if vacancy.now < at {
+        return Step::Forbid(hindrance, Some(at));
+    }
+    Step::Take(Reason::Chance { by }, deposed.member().into_iter().collect())
 }
 
-/// Rule 7, "Silent": the master followed is silent for D + skew. Evidence (rule 9): silence is enough.
+/// Rule 7, "Silent": the master followed is silent for D, the evidence is complete, and skew is over.
 fn silent(params: &Params, vacancy: &Vacancy) -> Step {
     let Some(master) = vacancy.followed else { return Step::Pass };
-    let successor = if vacancy.successor_heard { params.dead_interval() } else { Duration::ZERO };
-    let at = vacancy.silent_since + params.dead_interval() + params.skew(vacancy.rank) + successor;
-    vacancy.due(at, || {
+    let (wait, hindrance) = match vacancy.successor_heard {
+        false => (params.dead_interval(), Hindrance::Silence { master: Some(master) }),
+        true => (params.dead_interval() * 2, Hindrance::Successor { master }),
+    };
+    let complete = match vacancy.complete(vacancy.silent_since + wait, hindrance) {
+        Ok(complete) => complete,
+        Err(lacking) => return lacking,
+    };
+    vacancy.due(complete + params.skew(vacancy.rank), hindrance, || {
         let mut base = vacancy.base;
         base.insert(master);
         (Reason::Silent { master }, base)
@@ -159,23 +205,35 @@ fn silent(params: &Params, vacancy: &Vacancy) -> Step {
 
 /// Rule 7, "Masterless": none was followed; how long to wait is for the truth to say.
 fn masterless(params: &Params, vacancy: &Vacancy) -> Step {
-    let Some(look) = vacancy.truth() else { return Step::Pass };
+    let Some(look) = vacancy.truth() else { return Step::Not(Hindrance::NoTruth, None) };
     let dead = params.dead_interval();
-    let wait = match look.holder {
-        Holder::Nobody => dead,
-        Holder::Member(_) => match vacancy.holder {
-            Standing::NoCandidate => dead,
-            Standing::Unheard { known: false } if vacancy.booting => BOOT_GRACE,
-            Standing::Unheard { .. } => dead * 4,
+    let silence = Hindrance::Silence { master: vacancy.followed };
+    // Who is heard and says that it is no candidate speaks for itself, and nobody's address serves nobody:
+    // what a probe would add is no news.
+    let (wait, hindrance, probed) = match look.holder {
+        Holder::Nobody => (dead, silence, false),
+        Holder::Member(holder) => match vacancy.holder {
+            Standing::NoCandidate => (dead, silence, false),
+            Standing::Unheard { known: false } if vacancy.booting => {
+                (BOOT_GRACE, Hindrance::HolderBoots { holder }, true)
+            }
+            Standing::Unheard { .. } => (dead * 4, silence, true),
             // It goes first, by rule 6.
-            Standing::Candidate => dead * 8,
-            Standing::Babbling => return Step::Pass,
+            Standing::Candidate => (dead * 8, Hindrance::HolderFirst { holder }, true),
+            Standing::Babbling => return Step::Not(Hindrance::HolderBabbles { holder }, None),
         },
-        Holder::Mine | Holder::Foreign(_) | Holder::Unknown => return Step::Pass,
+        Holder::Foreign(droplet) => return Step::Not(Hindrance::Foreign { droplet }, None),
+        // "Mine" that is not settled: the address is on its way to somebody.
+        Holder::Mine | Holder::Unknown => return Step::Not(Hindrance::TruthUnsure, None),
     };
     // Skew counts from complete evidence: the answer may have come later than the silence lasted.
-    let complete = (vacancy.silent_since + wait).max(vacancy.told_at.unwrap_or(look.ended));
-    vacancy.due(complete + params.skew(vacancy.rank), || {
+    let told = (vacancy.silent_since + wait).max(vacancy.told_at.unwrap_or(look.ended));
+    let complete = match probed.then(|| vacancy.complete(told, hindrance)) {
+        None => told,
+        Some(Ok(complete)) => complete,
+        Some(Err(lacking)) => return lacking,
+    };
+    vacancy.due(complete + params.skew(vacancy.rank), hindrance, || {
         let base = match look.holder {
             Holder::Member(member) => [member].into_iter().collect(),
             _ => Base::default(),
@@ -183,3 +241,6 @@ fn masterless(params: &Params, vacancy: &Vacancy) -> Step {
         (Reason::Masterless { holder: look.holder }, base)
     })
 }
+
+#[cfg(test)]
+mod tests;

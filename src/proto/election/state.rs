@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use super::evidence::Deposition;
+use super::probe::Probing;
 use crate::proto::claim::event::Holder;
 use crate::proto::heartbeat::{HandOver, Leaving, NodeState};
 use crate::proto::ids::Term;
@@ -43,11 +44,13 @@ pub(super) struct Listening {
     pub(super) word: Option<Deposition>,
     /// What the truth has said within this silence, and when it said so first (end of rule 7).
     pub(super) told: Option<(Holder, Time)>,
+    /// Rule 9: what the probes of this silence have said, while they are wanted.
+    pub(super) probing: Option<Probing>,
 }
 
 impl Listening {
     pub(super) fn new(began: Time, follows: Option<Following>) -> Self {
-        Self { began, follows, better_since: None, ask_at: None, word: None, told: None }
+        Self { began, follows, better_since: None, ask_at: None, word: None, told: None, probing: None }
     }
 }
 

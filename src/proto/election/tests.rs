@@ -2,10 +2,11 @@
 
 mod hearing;
 mod mastership;
+mod probing;
 mod reload;
 mod taking_over;
 
-use super::event::Heard;
+use super::event::{Heard, ProbeOutcome, ProbeResult};
 use super::*;
 use crate::proto::claim::STALE_READ;
 use crate::proto::claim::event::{Look, Source};
@@ -35,7 +36,12 @@ fn params() -> Params {
         claim_timeout: Duration::from_secs(60),
         readiness_interval: Duration::from_secs(300),
         host_up: Time::ORIGIN,
+        probe: None,
     }
+}
+
+fn probe_result(begun: Time, ended: Time, outcome: ProbeOutcome) -> ProbeResult {
+    ProbeResult { begun, ended, outcome }
 }
 
 fn report(state: NodeState) -> GroupReport {
@@ -74,6 +80,7 @@ struct Bench {
     refusals: Vec<Refusal>,
     intents: Vec<Intent>,
     persisted: usize,
+    probing: Vec<(Time, bool)>,
 }
 
 impl Bench {
@@ -93,6 +100,7 @@ impl Bench {
             refusals: Vec::new(),
             intents: Vec::new(),
             persisted: 0,
+            probing: Vec::new(),
         };
         bench.input(Input::Candidacy(Candidacy {
             healthy: true,
@@ -114,6 +122,7 @@ impl Bench {
                 Output::Answer { result: Err(refusal), .. } => self.refusals.push(refusal),
                 Output::Intent(intent) => self.intents.push(intent),
                 Output::Persist => self.persisted += 1,
+                Output::Probe { wanted } => self.probing.push((self.now, wanted)),
                 Output::Answer { result: Ok(()), .. } | Output::Advertise => {}
             }
         }
@@ -250,6 +259,7 @@ fn inputs() -> Vec<(&'static str, Input)> {
         ("sick", Input::Candidacy(sick)),
         ("claim", Input::Claim(ClaimReport::default())),
         ("unreachable", Input::Reach { reachable: false }),
+        ("probe", Input::Probe(probe_result(Time::ORIGIN, Time::ORIGIN, ProbeOutcome::Answered))),
         ("drain", Input::Command(Command::Drain)),
         ("resume", Input::Command(Command::Resume)),
         ("failover", Input::Command(Command::Failover { to: None })),
@@ -273,7 +283,7 @@ fn every_state_and_input_pair_leads_where_the_design_says() {
         ("Left", Bench::left),
     ];
     // The state after, in the order of `states`. `Left` shows as `Backup`.
-    let table: [(&str, [NodeState; 5]); 17] = [
+    let table: [(&str, [NodeState; 5]); 18] = [
         ("heard master of a higher term", [Init, Backup, Fault, Backup, Backup]),
         ("heard offer to me", [Init, Master, Fault, Master, Backup]),
         ("heard leaving, I am named", [Init, Master, Fault, Master, Backup]),
@@ -283,6 +293,7 @@ fn every_state_and_input_pair_leads_where_the_design_says() {
         ("sick", [Init, Fault, Fault, Master, Backup]),
         ("claim", [Init, Backup, Fault, Master, Backup]),
         ("unreachable", [Init, Backup, Fault, Master, Backup]),
+        ("probe", [Init, Backup, Fault, Master, Backup]),
         ("drain", [Init, Fault, Fault, Master, Backup]),
         ("resume", [Init, Backup, Fault, Master, Backup]),
         ("failover", [Init, Backup, Fault, Master, Backup]),

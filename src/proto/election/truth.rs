@@ -3,6 +3,7 @@
 
 use super::event::Reason;
 use super::evidence::Deposition;
+use super::probe::Uplink;
 use super::state::State;
 use super::{Election, HoldDown, peer};
 use crate::proto::claim::event::{Base, ClaimReport, ClaimState, Holder, Look, Source};
@@ -16,7 +17,15 @@ impl Election {
             // Rule 12: what landed, or was held, has used up the base.
             self.base = Base::default();
         }
+        let answered = report.look.filter(|look| look.source == Source::Api).map(|look| look.ended).max(report.proof);
+        if let Some(at) = answered.filter(|_| answered > self.api_answered()) {
+            self.uplink = Some(Uplink::answered(self.uplink, at));
+        }
         self.claim = report;
+    }
+
+    fn api_answered(&self) -> Option<Time> {
+        self.claim.look.filter(|look| look.source == Source::Api).map(|look| look.ended).max(self.claim.proof)
     }
 
     /// The last known holder is what a claim may replace (end of rule 9).

@@ -128,9 +128,22 @@ pub(crate) fn master_facts() -> GroupFacts {
         reach: Some(Reach::Reachable),
         claims: vec![claim(ClaimState::Held, Some(ClaimHolder::Node(node("web-1"))), Some(Word::Metadata))],
         checks: vec![docker()],
+        probe: None,
         peers: vec![peer("web-2", 5, State::Backup)],
         acts: Vec::new(),
         last_move: Some(last_move()),
+    }
+}
+
+/// One that is answered, at rest.
+pub(crate) fn probe() -> Probe {
+    Probe {
+        target: "http://203.0.113.10/health".to_owned(),
+        answered: Some(true),
+        since: Some(ago(200_000)),
+        detail: Some("answers 200 OK".to_owned()),
+        probing: false,
+        defers: false,
     }
 }
 
@@ -180,6 +193,7 @@ pub(crate) fn full() -> Status {
     facts.detail = Some("the token expires soon".to_owned());
     facts.claims[0].detail = Some("429: the API asks for patience".to_owned());
     facts.checks[0].weight = Some(-20);
+    facts.probe = Some(probe());
     facts.acts.push(drain("web-2"));
     facts.peers[0].detail = Some("drained".to_owned());
     if let Some(last) = &mut facts.last_move {

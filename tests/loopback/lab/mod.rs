@@ -4,9 +4,9 @@
 pub mod cloud;
 pub mod dataplane;
 mod engine;
-mod http;
+pub mod http;
 pub mod node;
-mod process;
+pub mod process;
 pub mod wait;
 
 use std::net::{Ipv4Addr, UdpSocket};
@@ -154,7 +154,7 @@ impl Drop for Lab {
 }
 
 /// Loopback addresses that no other test has: by process id and a counter.
-fn addresses(count: usize) -> Vec<Ipv4Addr> {
+pub fn addresses(count: usize) -> Vec<Ipv4Addr> {
     const LABS: u32 = 64;
     const EACH: u32 = 8;
     const PROCESSES: u32 = (1 << 24) / (LABS * EACH) - 2;

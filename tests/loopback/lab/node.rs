@@ -260,7 +260,7 @@ pub fn command_on(socket: &Path, arguments: &[&str]) -> Said {
 }
 
 impl Said {
-    fn by(command: &mut Command) -> Self {
+    pub fn by(command: &mut Command) -> Self {
         let output = command.output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Self { code: output.status.code().unwrap_or(-1), out: text(&output.stdout), complaints: text(&output.stderr) }

@@ -25,7 +25,10 @@ impl Invariant for FoundAgain {
 
     fn look(&mut self, world: &World) -> Result<(), String> {
         let Some(limit) = self.limit else { return Ok(()) };
-        let served = world.holder().is_some_and(|holder| world.serves(holder));
+        // With a probe, a service that lives without its agent is left alone (P4 outranks P1).
+        let left_alone =
+            |holder| world.setup.probe.is_some() && world.is_agentless(holder) && world.service_lives(holder);
+        let served = world.holder().is_some_and(|holder| world.serves(holder) || left_alone(holder));
         // A foreign droplet has it by somebody's will (P2).
         let foreign = world.cloud.holder().is_some_and(|holder| world.cloud.is_foreign(holder));
         let possible = (0..world.hosts.len()).any(|host| world.is_eligible(host));

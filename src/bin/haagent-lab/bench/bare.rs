@@ -21,8 +21,8 @@ pub(crate) const HEARTBEAT: &str = "bare-heartbeat";
 pub(crate) const STOP: &str = "bare-stop";
 pub(crate) const CONTAINER: &str = "bare-container";
 
-/// As long as a heartbeat of one group.
-const DATAGRAM: [u8; 192] = [0; 192];
+/// As long as the heartbeat of a backup that follows a master, in one group.
+const DATAGRAM: [u8; 115] = [0; 115];
 /// The most that is read of the engine's events: a few containers' deaths.
 const EVENT_BYTES: usize = 64 * 1024;
 

@@ -107,7 +107,7 @@ pub(crate) async fn recover(stage: &mut Stage, at: usize, fault: Fault) -> Resul
         Fault::Silence => stage.hosts[at].thaw()?,
         Fault::Kill | Fault::Stop => {
             stage.hosts[at].agent_ended().await?;
-            stage.start_agent(at)?;
+            stage.hosts[at].start_agent()?;
         }
         Fault::Container { .. } => stage.hosts[at].container_starts(CONTAINER).await?,
     }

@@ -142,7 +142,7 @@ impl Options {
     async fn faults(&self, interval: Duration, figures: &[Figure], floor: &Floor) -> Result<(), BenchError> {
         let wanted: Vec<Figure> = figures.iter().copied().filter(|figure| self.wanted(*figure)).collect();
         let Some(fall) = wanted.first().map(|figure| figure.fall()) else { return Ok(()) };
-        let mut stage = Stage::set(Scene { interval, fall, assign: ASSIGN }).await?;
+        let mut stage = Stage::set(Scene { interval, fall, assign: ASSIGN, probe: false }).await?;
         let mut master = 0;
         stage.settled(master).await?;
         for (fault, runs) in wanted.into_iter().filter_map(Figure::fault) {
@@ -168,7 +168,7 @@ impl Options {
 
 /// What an idle agent costs, and a bare heart at the same time.
 async fn idle(interval: Duration, time: Duration) -> Result<(), BenchError> {
-    let mut stage = Stage::set(Scene { interval, fall: DEFAULT_FALL, assign: ASSIGN }).await?;
+    let mut stage = Stage::set(Scene { interval, fall: DEFAULT_FALL, assign: ASSIGN, probe: false }).await?;
     stage.settled(0).await?;
     let hearts = Hearts::beat(interval).await?;
     let mut processes = vec![hearts.id()?];

@@ -92,7 +92,8 @@ impl Handler for Control {
 impl Control {
     /// The events after a number, as soon as there is one or the wait is over.
     async fn events(&self, asked: &Asked) -> Page<Event> {
-        let names: Vec<&str> = asked.query.value("event").map(|names| names.split(',').collect()).unwrap_or_default();
+        let names = asked.query.value("event").unwrap_or_default();
+        let names: Vec<&str> = names.split(',').filter(|name| !name.is_empty()).collect();
         let wanted = |event: &Event| names.is_empty() || names.contains(&event.name());
         let read = |after, limit| self.lab.with(|inner, _| inner.log.page(after, limit, wanted));
         log::follow(&asked.query, self.lab.newest(), read).await

@@ -148,23 +148,22 @@ fn open(nodes: &[Node], from: usize) -> Result<Mouths, StartError> {
 
 /// Chooses a port that is free at the node's address, which its agent will take, and at all others.
 fn choose(nodes: &[Node], from: usize) -> Result<Mouths, StartError> {
-    let mut nodes = nodes.to_vec();
-    let mut tries = 0;
-    loop {
-        let own = *nodes[from].address.ip();
-        let found = UdpSocket::bind((own, 0)).and_then(|socket| Ok((socket.local_addr()?.port(), socket)));
-        let (port, held) = found.map_err(|source| StartError::NoPort { name: nodes[from].name.clone(), source })?;
-        nodes[from].address.set_port(port);
-        let taken = nodes.iter().enumerate().any(|(at, node)| at != from && node.address.port() == port);
-        let opened = open(&nodes, from);
-        drop(held);
-        tries += 1;
-        match opened {
-            Ok(mouths) if !taken => return Ok(mouths),
-            Err(error) if tries == PORT_TRIES => return Err(error),
-            Ok(_) | Err(_) => {}
+    let no_port = |source| StartError::NoPort { name: nodes[from].name.clone(), source };
+    let mut failed = no_port(io::ErrorKind::AddrInUse.into());
+    let mut tried = nodes.to_vec();
+    for _ in 0..PORT_TRIES {
+        let held = UdpSocket::bind((*nodes[from].address.ip(), 0)).map_err(no_port)?;
+        let port = held.local_addr().map_err(no_port)?.port();
+        if nodes.iter().any(|node| node.address.port() == port) {
+            continue;
+        }
+        tried[from].address.set_port(port);
+        match open(&tried, from) {
+            Ok(mouths) => return Ok(mouths),
+            Err(error) => failed = error,
         }
     }
+    Err(failed)
 }
 
 /// Connects each socket to its node, so that nobody else can speak there, and starts the tasks.

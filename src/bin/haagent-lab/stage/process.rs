@@ -7,6 +7,7 @@ use std::process::{ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -32,11 +33,22 @@ pub(crate) enum ProcessError {
     Exit { name: String, source: io::Error },
 }
 
-/// A process that is killed when this is dropped.
+/// A process that is killed when this is dropped, and gone afterwards.
 #[derive(Debug)]
 pub(crate) struct Process {
     name: String,
     child: Child,
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let Some(id) = self.child.id().and_then(|id| i32::try_from(id).ok()) else { return };
+        // Waits until it is dead, and leaves the rest to the runtime: what is killed and not yet dead could
+        // write into the folder while that is removed. Nothing can hold up a SIGKILL for long.
+        if self.child.start_kill().is_ok() {
+            let _ = waitid(Id::Pid(Pid::from_raw(id)), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT);
+        }
+    }
 }
 
 #[allow(clippy::disallowed_methods, reason = "a lab tool: its children are the programs under trial, killed on drop")]

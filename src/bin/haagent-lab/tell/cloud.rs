@@ -33,7 +33,7 @@ pub(super) struct Options {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// What is true: who holds the addresses, what each onlooker sees, droplets, actions, settings
+    /// What is true: who holds the addresses, what each onlooker sees, droplets, actions
     State,
     /// What happened: calls, actions, moves
     Events(Events),
@@ -52,10 +52,10 @@ enum Command {
         /// The fault's number [default: all]
         id: Option<u64>,
     },
-    /// Change how the cloud behaves without faults; docs/lab.md has all settings
+    /// Change how the cloud behaves without faults, or show it
     Set {
-        /// For example action_ms=2000
-        #[arg(required = true, value_name = "KEY=VALUE", value_parser = setting)]
+        /// For example action_ms=2000 [default: show all settings]
+        #[arg(value_name = "KEY=VALUE", value_parser = setting)]
         settings: Vec<(String, Value)>,
     },
     /// Move an address as if by hand in the control panel
@@ -160,6 +160,10 @@ impl Options {
                 let path = id.map_or_else(|| "/faults".to_owned(), |id| format!("/faults/{id}"));
                 let cleared: Cleared = cloud.delete(&path).await?;
                 cloud.say(&cleared, |cleared| format!("{} healed\n", counted(cleared.cleared.len() as u64, "fault")))
+            }
+            Command::Set { settings } if settings.is_empty() => {
+                let state: State = cloud.get("/state").await?;
+                cloud.say(&SettingsNow { settings: state.settings }, |now| all_settings(&now.settings))
             }
             Command::Set { settings } => {
                 let change: SettingsChange = settings.into_iter().collect();
@@ -328,7 +332,10 @@ fn events(page: &Page<Event>, follows: bool) -> String {
         let seconds = Duration::from_millis(entry.at_ms).as_secs_f64();
         format!("{:5} {seconds:9.3} s  {:8}  {}\n", entry.seq, entry.what.name(), event(&entry.what))
     };
-    let mut text: String = page.events.iter().map(line).collect();
+    let first = page.events.first().map_or(page.next, |entry| entry.seq);
+    let missed = page.dropped > 0 && first <= page.dropped + 1;
+    let mut text = if missed { format!("(the first {} are no longer kept)\n", page.dropped) } else { String::new() };
+    text.extend(page.events.iter().map(line));
     if !follows {
         text.push_str(&format!("next: --after {}\n", page.next));
     }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::cloud::digitalocean::types::{DropletStatus, Member};
-use crate::cloud::testing::{Reply, Server, answer, json};
+use crate::net::testing::{Reply, Server, answer, json};
 use crate::proto::claim::event::{FailureClass, Progress};
 
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);

@@ -5,13 +5,14 @@ use proptest::prelude::*;
 use super::*;
 
 fn retuned() -> impl Strategy<Value = Params> {
-    (any::<u32>(), any::<bool>(), 0_u64..120, 1_u64..120, 10_u64..600).prop_map(
-        |(settings, preempt, delay, timeout, readiness)| Params {
+    (any::<u32>(), any::<bool>(), 0_u64..120, 1_u64..120, 10_u64..600, any::<bool>()).prop_map(
+        |(settings, preempt, delay, timeout, readiness, probe)| Params {
             settings,
             preempt,
             preempt_delay: Duration::from_secs(delay),
             claim_timeout: Duration::from_secs(timeout),
             readiness_interval: Duration::from_secs(readiness),
+            probe: probe.then_some(Duration::from_millis(500)),
             ..params()
         },
     )
@@ -98,7 +99,7 @@ proptest! {
         for (story, millis) in stories {
             tell(&mut bench, story);
             bench.drain();
-            bench.now = bench.now + Duration::from_millis(millis);
+            bench.now += Duration::from_millis(millis);
         }
         bench.drain();
         let (transitions, intents) = (bench.transitions.len(), bench.intents.len());
@@ -117,7 +118,7 @@ proptest! {
 #[test]
 fn other_settings_are_advertised_at_once_and_the_rest_of_who_it_is_stays() {
     let mut bench = Bench::new();
-    bench.now = bench.now + DEAD;
+    bench.now += DEAD;
     bench.drain();
     let mut told = || {
         let other = Params {
@@ -151,7 +152,7 @@ fn preempt_that_is_switched_on_waits_its_delay_and_off_ends_the_wish() {
     }));
     let hear = |bench: &mut Bench, millis: u64| {
         for _ in 0..millis / 500 {
-            bench.now = bench.now + INTERVAL;
+            bench.now += INTERVAL;
             let (peer, at) = (address(PEER), bench.now);
             bench.input(Input::Heard(Heard { peer, at, echoed: true, report: holding() }));
             bench.drain();

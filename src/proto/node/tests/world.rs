@@ -118,6 +118,7 @@ impl World {
                 claim_timeout: Duration::from_secs(60),
                 readiness_interval: Duration::from_secs(300),
                 host_up: Time::ORIGIN,
+                probe: None,
             },
             peers: (0..all - 1).map(PeerIndex).collect(),
             priority: Priority::DEFAULT,
@@ -190,6 +191,7 @@ impl World {
                 }
                 Output::Transition { transition, .. } => self.transitions.push((index, transition)),
                 Output::Intent { group, intent } => intents.push((group.0, intent)),
+                Output::Probe { .. } => {}
                 Output::Persist => self.persisted += 1,
                 Output::Answer { .. } => {}
             }

@@ -10,7 +10,7 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::Verifier;
 
-use crate::cloud::dns::Resolver;
+use crate::net::dns::Resolver;
 use crate::proto::time::Duration;
 
 /// What the agent calls itself.
