@@ -10,12 +10,15 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::judge::{self, Block};
-use super::status::{Act, Claim, Group, GroupFacts, Move, Peer, Presence, Stamp, State, Status, millis};
+use super::status::{Act, Claim, Group, GroupFacts, Move, Peer, Presence, Stamp, State, Status, Waiting, millis};
 use super::words::{self, age};
 use crate::proto::claim::event::ClaimState;
 use crate::proto::election::event::dead_interval;
 use crate::proto::election::rank::{Contender, rank, skew};
 use crate::proto::ids::{GroupName, NodeName, Priority, Term};
+
+/// Of [`Failover::needs`].
+pub(super) const PROBE: &str = "probe";
 
 /// The answers of one node.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -51,6 +54,8 @@ pub struct GroupWhy {
     pub evidence: Option<String>,
     /// Why this node is master, or is not, as things stand now.
     pub because: Vec<String>,
+    /// What it waits for; null if it is master.
+    pub waiting: Option<Waiting>,
     /// What would happen if the master died now.
     pub failover: Failover,
     /// What people asked for and is still in force, anywhere in the group.
@@ -83,6 +88,8 @@ pub struct Failover {
     pub ready: Option<bool>,
     /// Who would, and when, the first one first.
     pub turns: Vec<Turn>,
+    /// What must be known for that: "silence", and "probe" where one is configured: it must fail.
+    pub needs: Vec<&'static str>,
     /// What blocks it. Empty while it would work.
     pub blocks: Vec<Block>,
 }
@@ -107,7 +114,7 @@ pub fn why(status: &Status) -> Why {
 fn one_group(status: &Status, Group { facts, verdict }: &Group) -> GroupWhy {
     let failover = judge::failover(&status.node, facts);
     let blocks: Vec<Block> = failover.blocks.iter().cloned().map(|block| with_mend(&status.node, block)).collect();
-    let because = because(status, facts, &failover);
+    let because = because(&status.node, facts, &failover);
     let told = |concern: &&String| {
         let as_block = failover.blocks.iter().any(|block| block.to_string() == **concern);
         as_block || because.iter().any(|line| line.contains(concern.as_str()))
@@ -124,7 +131,13 @@ fn one_group(status: &Status, Group { facts, verdict }: &Group) -> GroupWhy {
         reason: facts.reason.clone(),
         evidence: facts.evidence.clone(),
         because,
-        failover: Failover { ready: failover.ready, turns: turns(status, facts, &failover.successors), blocks },
+        waiting: facts.waiting.clone(),
+        failover: Failover {
+            ready: failover.ready,
+            turns: turns(status, facts, &failover.successors),
+            needs: ["silence"].into_iter().chain(facts.probe.as_ref().map(|_| PROBE)).collect(),
+            blocks,
+        },
         acts: facts.acts.clone(),
         last_move: facts.last_move.clone(),
         look_next: look_next(&status.node, facts),
@@ -183,8 +196,7 @@ fn why_master(this: &NodeName, facts: &GroupFacts, master: &NodeName) -> Master 
     }
 }
 
-fn because(status: &Status, facts: &GroupFacts, failover: &judge::Failover) -> Vec<String> {
-    let this = &status.node;
+fn because(this: &NodeName, facts: &GroupFacts, failover: &judge::Failover) -> Vec<String> {
     if facts.state == State::Master {
         return as_master(this, facts);
     }
@@ -199,28 +211,28 @@ fn because(status: &Status, facts: &GroupFacts, failover: &judge::Failover) -> V
     if facts.candidate {
         lines.push(format!("it is a candidate: {}", place(facts)));
     }
-    let master = facts.peers.iter().find(|peer| judge::is_master(facts, peer));
-    match (&facts.master, facts.state) {
-        (Some(master_name), State::Backup) => {
-            if let Some(theirs) =
-                master.and_then(|peer| peer.priority).filter(|theirs| facts.effective_priority > *theirs)
-            {
-                lines.push(format!(
-                    "its priority is above {master_name}'s ({theirs}): with `preempt = true` it asks for the \
-                     mastership after `preempt_delay`"
-                ));
-            }
-            lines.push(format!(
-                "{master_name} is heard as master: it waits until that one stops, hands over or falls silent"
-            ));
-        }
-        (None, State::Init) => {
-            let dead = dead_interval(Duration::from_millis(status.interval_ms));
-            lines.push(format!("it listens for {}, before it does anything", words::exact(millis(dead))));
-        }
-        (Some(_), _) | (None, State::Backup | State::Fault | State::Master) => {}
+    let master = facts.peers.iter().find(|peer| judge::is_master(facts, peer)).filter(|_| facts.candidate);
+    let below =
+        master.and_then(|peer| Some((peer, peer.priority.filter(|theirs| facts.effective_priority > *theirs)?)));
+    if let Some((peer, theirs)) = below {
+        lines.push(format!(
+            "its priority is above {}'s ({theirs}): with `preempt = true` it asks for the mastership after \
+             `preempt_delay`",
+            judge::peer_name(peer)
+        ));
     }
     lines
+}
+
+/// What the node waits for, unless it is told anyway, as what stands against it.
+#[must_use]
+pub(super) fn untold_waiting(group: &GroupWhy) -> Option<&Waiting> {
+    group.waiting.as_ref().filter(|waiting| match waiting.kind.as_str() {
+        words::NOT_CANDIDATE | words::FOREIGN => waiting.until.is_some(),
+        // What is no candidate waits for more than that.
+        words::MASTER_HEARD => group.state == State::Backup,
+        _ => true,
+    })
 }
 
 fn place(facts: &GroupFacts) -> String {

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 
 use super::facts::{MoveKind, State};
 use crate::proto::claim::event::{ClaimState, Holder, Milestone, Source};
-use crate::proto::election::event::{Evidence, ProbeEvidence, Reason};
+use crate::proto::election::event::{Evidence, Hindrance, ProbeEvidence, Reason};
 use crate::proto::heartbeat::{DeposedBy, HandOver};
 use crate::proto::time::{Duration, Time};
 
@@ -150,6 +150,101 @@ fn probed(probe: ProbeEvidence, at: Time) -> String {
         }
         (None, Some(answered)) => format!("; the probe answered {answered} before"),
         (None, None) => String::new(),
+    }
+}
+
+/// What keeps a node from taking over: one of the words in `docs/status.md`.
+#[must_use]
+pub fn hindrance(hindrance: &Hindrance) -> &'static str {
+    match hindrance {
+        Hindrance::Listening => "listening",
+        Hindrance::Leaving => "leaving",
+        Hindrance::MasterHeard { .. } => MASTER_HEARD,
+        Hindrance::Late => "late",
+        Hindrance::NotCandidate => NOT_CANDIDATE,
+        Hindrance::CandidateHeard => "candidate-heard",
+        Hindrance::Silence { .. } => "silence",
+        Hindrance::Successor { .. } => "successor",
+        Hindrance::HolderFirst { .. } => "holder-first",
+        Hindrance::HolderBoots { .. } => "holder-boots",
+        Hindrance::HolderBabbles { .. } => "holder-babbles",
+        Hindrance::ProbeAnswers { .. } => "probe-answers",
+        Hindrance::ProbeIncomplete { .. } => "probe-incomplete",
+        Hindrance::ProbeWithoutUplink { .. } => "probe-without-uplink",
+        Hindrance::Deposed { .. } => "deposed",
+        Hindrance::DeposerBabbles { .. } => "deposer-babbles",
+        Hindrance::NoTruth => "no-truth",
+        Hindrance::TruthUnsure => "truth-unsure",
+        Hindrance::Foreign { .. } => FOREIGN,
+    }
+}
+
+/// Words of [`hindrance`] that a page looks for: some of what they say stands there anyway.
+pub(super) const MASTER_HEARD: &str = "master-heard";
+pub(super) const NOT_CANDIDATE: &str = "not-candidate";
+pub(super) const FOREIGN: &str = "foreign";
+
+/// The same as a sentence. `name` knows nodes by their addresses.
+#[must_use]
+pub fn waits(hindrance: &Hindrance, now: Time, name: impl Fn(Ipv4Addr) -> String) -> String {
+    let ago = |at: Time| age(now.since(at));
+    match hindrance {
+        Hindrance::Listening => "it listens for a master before it does anything".to_owned(),
+        Hindrance::Leaving => "its agent stops, or gives no sign of life".to_owned(),
+        Hindrance::MasterHeard { master } => {
+            format!("{} is heard as master: it waits until that one stops, hands over or falls silent", name(*master))
+        }
+        Hindrance::Late => "it woke late, and first reads what was sent to it meanwhile".to_owned(),
+        Hindrance::NotCandidate => "it is no candidate: a check fails here, or it is drained".to_owned(),
+        Hindrance::CandidateHeard => {
+            "the address is here, but it is no candidate: it leaves it to one that is heard".to_owned()
+        }
+        Hindrance::Silence { master: Some(master) } => {
+            format!("{} is silent: it waits until that has lasted for long enough", name(*master))
+        }
+        Hindrance::Silence { master: None } => {
+            "no master is heard: it waits until that has lasted for long enough".to_owned()
+        }
+        Hindrance::Successor { master } => {
+            format!("{} stopped, and named a successor that is heard and goes first", name(*master))
+        }
+        Hindrance::HolderFirst { holder } => {
+            format!("the address is on {}, which is heard, is a candidate and goes first", name(*holder))
+        }
+        Hindrance::HolderBoots { holder } => {
+            format!("this host has just booted, and {}, which has the address, may be booting too", name(*holder))
+        }
+        Hindrance::HolderBabbles { holder } => {
+            format!("the address is on {}, whose host sends what cannot be read: it is not silent", name(*holder))
+        }
+        Hindrance::ProbeAnswers { answered } => {
+            let last = answered.map(|at| format!(" ({} ago)", ago(at))).unwrap_or_default();
+            format!("the service answers through the address{last}: a silent master that serves is not dead")
+        }
+        Hindrance::ProbeIncomplete { failing_since: Some(since) } => {
+            format!("the probe has failed for {}: it waits until that has lasted for long enough", ago(*since))
+        }
+        Hindrance::ProbeIncomplete { failing_since: None } => {
+            "it asks the service through the address, and no answer or failure has come yet".to_owned()
+        }
+        Hindrance::ProbeWithoutUplink { .. } => {
+            "the probe fails, but the API does not answer this node either: it may be its own uplink".to_owned()
+        }
+        Hindrance::Deposed { by, by_word: false } => {
+            format!("the address went to {}: it waits for its chance", deposed(*by, &name))
+        }
+        Hindrance::Deposed { by, by_word: true } => {
+            format!("a peer says that the address went to {}: it waits for its chance", deposed(*by, &name))
+        }
+        Hindrance::DeposerBabbles { by } => {
+            let who = deposed(*by, &name);
+            format!("the address went to {who}, but its host sends what cannot be read: it is not silent")
+        }
+        Hindrance::NoTruth => "the provider has not yet said in this silence who has the address".to_owned(),
+        Hindrance::TruthUnsure => "the provider does not say for certain who has the address".to_owned(),
+        Hindrance::Foreign { droplet } => {
+            format!("droplet {droplet}, no member, has the address: that is left alone")
+        }
     }
 }
 
@@ -391,6 +486,52 @@ mod tests {
         let mut said: Vec<&str> = REASONS.into_iter().filter(|reason| became_master(reason).is_some()).collect();
         said.sort_unstable();
         assert_eq!(said, ["chance", "holder", "masterless", "offered", "resigned", "resume", "silent", "taken"]);
+    }
+
+    fn every_hindrance() -> Vec<Hindrance> {
+        let by = DeposedBy::Member(WEB1);
+        vec![
+            Hindrance::Listening,
+            Hindrance::Leaving,
+            Hindrance::MasterHeard { master: WEB1 },
+            Hindrance::Late,
+            Hindrance::NotCandidate,
+            Hindrance::CandidateHeard,
+            Hindrance::Silence { master: None },
+            Hindrance::Successor { master: WEB1 },
+            Hindrance::HolderFirst { holder: WEB1 },
+            Hindrance::HolderBoots { holder: WEB1 },
+            Hindrance::HolderBabbles { holder: WEB1 },
+            Hindrance::ProbeAnswers { answered: Some(Time::from_millis(9_800)) },
+            Hindrance::ProbeIncomplete { failing_since: None },
+            Hindrance::ProbeWithoutUplink { failing_since: None },
+            Hindrance::Deposed { by, by_word: false },
+            Hindrance::DeposerBabbles { by },
+            Hindrance::NoTruth,
+            Hindrance::TruthUnsure,
+            Hindrance::Foreign { droplet: DropletId(7) },
+        ]
+    }
+
+    #[test]
+    fn whatever_a_node_waits_for_has_a_word_that_is_documented_and_a_sentence_of_its_own() {
+        let all = every_hindrance();
+        let words: Vec<&str> = all.iter().map(hindrance).collect();
+        let page = include_str!("../../docs/status.md");
+        for word in &words {
+            assert!(page.contains(&format!("| `{word}` |")), "{word} is not in docs/status.md");
+        }
+        let said = |one: &Hindrance| waits(one, Time::from_millis(10_000), |_| "web-1".to_owned());
+        let sentences: std::collections::BTreeSet<String> = all.iter().map(said).collect();
+        assert_eq!(sentences.len(), words.len());
+        assert_eq!(
+            said(&Hindrance::ProbeAnswers { answered: Some(Time::from_millis(9_800)) }),
+            "the service answers through the address (0.2 s ago): a silent master that serves is not dead"
+        );
+        assert_eq!(
+            said(&Hindrance::Deposed { by: DeposedBy::Member(WEB1), by_word: true }),
+            "a peer says that the address went to web-1, which is not heard: it waits for its chance"
+        );
     }
 
     #[test]

@@ -69,6 +69,7 @@ pub(crate) fn claim_params(setup: &Setup, file: File, seed: u64) -> claim::Param
         readiness_interval: setup.readiness_interval,
         claim_timeout: file.claim_timeout,
         calls_per_minute: crate::invariants::CALLS_PER_MINUTE,
+        gated: setup.promote.is_some() && setup.bug != Some(Bug::IgnoresGate),
         seed,
     }
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::proto::election::event::Hindrance;
 use crate::proto::ids::{DropletId, Priority};
 use crate::view::status::samples::{self, node};
 use crate::view::status::{CheckVerdict, Word};
@@ -29,6 +30,7 @@ pub(super) fn foreign() -> GroupFacts {
     facts.master = None;
     facts.master_since = None;
     facts.master_reason = None;
+    facts.waiting = Some(samples::waiting(Hindrance::Foreign { droplet: DropletId(4711) }, None));
     facts.last_move = None;
     facts.claims = vec![samples::claim(ClaimState::Idle, Some(ClaimHolder::Droplet(DropletId(4711))), Some(Word::Api))];
     facts
@@ -63,6 +65,7 @@ pub(super) fn no_docker() -> GroupFacts {
     let mut facts = samples::backup_facts();
     facts.last_move = None;
     facts.state = State::Fault;
+    facts.waiting = Some(samples::waiting(Hindrance::MasterHeard { master: samples::WEB1 }, None));
     facts.reason = "check-failed".to_owned();
     facts.candidate = false;
     facts.healthy = Some(false);

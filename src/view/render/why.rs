@@ -3,7 +3,7 @@
 use super::{Page, Paint, Style, act, claim_words, clean, last_move, steps};
 use crate::view::judge::Block;
 use crate::view::status::{Move, State};
-use crate::view::why::{Failover, GroupWhy, Why};
+use crate::view::why::{Failover, GroupWhy, PROBE, Why, untold_waiting};
 use crate::view::words::{self, age};
 
 /// All groups, in 80 columns.
@@ -67,6 +67,10 @@ fn this_node(page: &mut Page, why: &Why, group: &GroupWhy) {
     for line in &group.because {
         page.item("", &clean(line));
     }
+    if let Some(waiting) = untold_waiting(group) {
+        let left = waiting.until.map(|until| format!("; {} left", age(until.since(why.at)))).unwrap_or_default();
+        page.item("", &format!("{}{left}", clean(&waiting.what)));
+    }
 }
 
 fn failover(page: &mut Page, group: &GroupWhy, style: Style) {
@@ -87,7 +91,7 @@ fn failover(page: &mut Page, group: &GroupWhy, style: Style) {
 
 /// Who would take over, and when.
 fn would_follow(group: &GroupWhy, style: Style) -> String {
-    let Failover { ready, turns, .. } = &group.failover;
+    let Failover { ready, turns, needs, .. } = &group.failover;
     let (good, bad) = (|text: &str| style.paint(Paint::Good, text), |text: &str| style.paint(Paint::Bad, text));
     let doubt = |text: &str| style.paint(Paint::Doubt, text);
     let Some(master) = &group.master else {
@@ -105,7 +109,11 @@ fn would_follow(group: &GroupWhy, style: Style) -> String {
             let later =
                 later.iter().map(|turn| format!(", then {} after {}", clean(&turn.node), seconds(turn.after_ms)));
             let later: String = later.collect();
-            format!("{when}, {who}, {} after its last heartbeat{later}; then one assign", seconds(first.after_ms))
+            let probe = if needs.contains(&PROBE) { ", if the probe is not answered either" } else { "" };
+            format!(
+                "{when}, {who}, {} after its last heartbeat{later}{probe}; then one assign",
+                seconds(first.after_ms)
+            )
         }
         (Some(true), None) => format!("{when}, {}", good("somebody would take over")),
         (Some(false), _) => format!("{when}, {} would take over", bad("NOBODY")),

@@ -4,7 +4,10 @@ use std::net::Ipv4Addr;
 
 use super::*;
 use crate::proto::claim::event::ClaimState;
+use crate::proto::election::event::Hindrance;
 use crate::proto::ids::{Priority, Term};
+use crate::proto::time::Time;
+use crate::view::words;
 
 /// 2026-07-14 12:00:00, the moment of every sample.
 pub(crate) const NOW: Stamp = Stamp::from_unix_millis(1_784_030_400_000);
@@ -40,6 +43,18 @@ pub(crate) fn docker() -> Check {
         since: Some(ago(266_400)),
         detail: Some("10 of 10 containers run".to_owned()),
         weight: None,
+    }
+}
+
+pub(crate) fn hook(name: &str, state: HookState) -> Hook {
+    Hook {
+        name: name.to_owned(),
+        state,
+        since: Some(ago(30)),
+        duration_ms: Some(1_204),
+        exit_code: Some(0),
+        attempts: 1,
+        detail: Some("done".to_owned()),
     }
 }
 
@@ -126,8 +141,10 @@ pub(crate) fn master_facts() -> GroupFacts {
         ready: Some(true),
         detail: None,
         reach: Some(Reach::Reachable),
+        waiting: None,
         claims: vec![claim(ClaimState::Held, Some(ClaimHolder::Node(node("web-1"))), Some(Word::Metadata))],
         checks: vec![docker()],
+        hooks: Vec::new(),
         probe: None,
         peers: vec![peer("web-2", 5, State::Backup)],
         acts: Vec::new(),
@@ -147,6 +164,21 @@ pub(crate) fn probe() -> Probe {
     }
 }
 
+/// What a node waits for, for so many seconds more.
+pub(crate) fn waiting(hindrance: Hindrance, seconds: Option<u64>) -> Waiting {
+    Waiting {
+        kind: words::hindrance(&hindrance).to_owned(),
+        what: words::waits(&hindrance, Time::from_millis(10_000), |address| {
+            if address == WEB1 { "web-1".to_owned() } else { "web-2".to_owned() }
+        }),
+        until: seconds.map(|seconds| Stamp::from_unix_millis(NOW.unix_millis() + seconds * 1000)),
+    }
+}
+
+/// The nodes, as the election calls them.
+pub(crate) const WEB1: Ipv4Addr = Ipv4Addr::new(10, 114, 0, 4);
+pub(crate) const WEB2: Ipv4Addr = Ipv4Addr::new(10, 114, 0, 5);
+
 /// The same moment, as web-2 sees it.
 pub(crate) fn backup_facts() -> GroupFacts {
     GroupFacts {
@@ -155,6 +187,7 @@ pub(crate) fn backup_facts() -> GroupFacts {
         evidence: Some("listening is over: web-1 is master".to_owned()),
         rank: Some(1),
         since: ago(200_000),
+        waiting: Some(waiting(Hindrance::MasterHeard { master: WEB1 }, None)),
         claims: vec![claim(ClaimState::Idle, Some(ClaimHolder::Node(node("web-1"))), Some(Word::Peer))],
         peers: vec![peer("web-1", 4, State::Master)],
         ..master_facts()
@@ -166,7 +199,7 @@ pub(crate) fn status(this: &str, facts: GroupFacts) -> Status {
     Status {
         at: NOW,
         node_id: this.id().to_string(),
-        address: Ipv4Addr::new(10, 114, 0, if this.as_str() == "web-1" { 4 } else { 5 }),
+        address: if this.as_str() == "web-1" { WEB1 } else { WEB2 },
         interval_ms: 500,
         version: "0.1.0".to_owned(),
         started: ago(270_000),
@@ -191,8 +224,10 @@ pub(crate) fn status(this: &str, facts: GroupFacts) -> Status {
 pub(crate) fn full() -> Status {
     let mut facts = master_facts();
     facts.detail = Some("the token expires soon".to_owned());
+    facts.waiting = Some(waiting(Hindrance::Silence { master: Some(WEB1) }, Some(1)));
     facts.claims[0].detail = Some("429: the API asks for patience".to_owned());
     facts.checks[0].weight = Some(-20);
+    facts.hooks.push(hook("on_master", HookState::Ok));
     facts.probe = Some(probe());
     facts.acts.push(drain("web-2"));
     facts.peers[0].detail = Some("drained".to_owned());

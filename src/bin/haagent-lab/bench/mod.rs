@@ -24,11 +24,15 @@ use self::fault::{DEFAULT_FALL, Fault, PATIENCE};
 use self::floor::{Floor, Hearts};
 use self::statistics::Sample;
 use self::table::{Row, Unit};
+use crate::clock::Clock;
 use crate::stage::{Scene, Stage, StageError};
 
 /// Short: the figures end where the request is sent.
 const ASSIGN: Duration = Duration::from_millis(100);
 const INTERVALS: [Duration; 2] = [Duration::from_millis(500), Duration::from_millis(100)];
+/// From one fault to the next at the least: a takeover costs a node about five of the 60 calls to the
+/// API that it allows itself in a minute, and each takes over after every second fault.
+const PERIOD: Duration = Duration::from_secs(3);
 /// Faults after which all is well again within a second or two.
 const CHEAP_RUNS: u32 = 100;
 /// Faults that take seconds by themselves.
@@ -148,6 +152,7 @@ impl Options {
         for (fault, runs) in wanted.into_iter().filter_map(Figure::fault) {
             let mut pairs = Vec::new();
             for number in 0..self.runs.unwrap_or(runs) {
+                let clock = Clock::start();
                 tokio::time::sleep(fault::pause(number, interval)).await;
                 let run = fault::inject(&mut stage, master, fault).await?;
                 fault::recover(&mut stage, master, fault).await?;
@@ -159,6 +164,7 @@ impl Options {
                     None => run.floor_of_silence(fault::last_heartbeat(&stage, master, run).await?, interval),
                 };
                 pairs.push((run.took(), least));
+                tokio::time::sleep(PERIOD.saturating_sub(clock.now())).await;
             }
             say(&table::row(&Row::of_pairs(fault.to_string(), interval, Unit::Milliseconds, &pairs)))?;
         }

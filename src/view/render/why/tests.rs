@@ -1,5 +1,7 @@
 use super::*;
 use crate::proto::claim::event::ClaimState;
+use crate::proto::election::event::Hindrance;
+use crate::proto::heartbeat::DeposedBy;
 use crate::proto::ids::{Priority, Term};
 use crate::view::render::tests::{deposed, drained, foreign, looks_like, no_docker, wrong_key};
 use crate::view::render::{WIDTH, columns};
@@ -21,6 +23,7 @@ fn nobody_heard() -> GroupFacts {
     let mut facts = samples::backup_facts();
     (facts.master, facts.master_since, facts.master_reason) = (None, None, None);
     facts.rank = Some(0);
+    facts.waiting = Some(samples::waiting(Hindrance::NoTruth, None));
     facts.peers[0].presence = Presence::Silent;
     facts.peers[0].heard_ms_ago = Some(1_900);
     facts
@@ -62,7 +65,10 @@ fn a_drained_node_says_who_drained_it() {
 
 #[test]
 fn a_deposed_node_says_what_ends_that() {
-    looks_like(&page("web-1", deposed()), include_str!("../pages/why-deposed.txt"));
+    let mut facts = deposed();
+    facts.waiting =
+        Some(samples::waiting(Hindrance::Deposed { by: DeposedBy::Member(samples::WEB2), by_word: false }, Some(48)));
+    looks_like(&page("web-1", facts), include_str!("../pages/why-deposed.txt"));
 }
 
 #[test]
@@ -91,9 +97,28 @@ fn a_node_that_starts_says_for_how_long_it_listens() {
     facts.evidence = Some("the agent has just started, and listens for a master".to_owned());
     (facts.candidate, facts.rank, facts.healthy, facts.ready) = (false, None, None, None);
     facts.since = samples::ago(1);
+    facts.waiting = Some(samples::waiting(Hindrance::Listening, Some(1)));
     (facts.claims[0].holder, facts.claims[0].word, facts.claims[0].verified_ms_ago) = (None, None, None);
     facts.last_move = None;
     looks_like(&page("web-2", facts), include_str!("../pages/why-init.txt"));
+}
+
+#[test]
+fn a_silent_master_is_told_with_the_time_that_is_left() {
+    let mut facts = nobody_heard();
+    facts.waiting = Some(samples::waiting(Hindrance::Silence { master: Some(samples::WEB1) }, Some(1)));
+    let page = page("web-2", facts).replace("\n            ", " ");
+    assert!(page.contains("it waits until that has lasted for long enough; 1.0 s left"), "{page}");
+}
+
+#[test]
+fn with_a_probe_silence_alone_is_not_enough() {
+    let mut facts = samples::backup_facts();
+    facts.probe = Some(samples::probe());
+    let answers = why::why(&samples::status("web-2", facts.clone()));
+    assert_eq!(answers.groups[0].failover.needs, ["silence", "probe"]);
+    let page = page("web-2", facts).replace("\n            ", " ");
+    assert!(page.contains("after its last heartbeat, if the probe is not answered either; then"), "{page}");
 }
 
 #[test]
