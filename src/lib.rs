@@ -9,6 +9,7 @@
 //! * `heart`: the thread that beats. It drives [`proto::node::Node`] and waits for nobody.
 //! * `checks`, `claims`, `cloud`, `probe`: what touches Docker, the provider and the service; on tokio. `net`: what
 //!   they share.
+//! * `hooks`: the operator's own programs, which follow the mastership.
 //! * [`config`]: what the operator may write, and what it means.
 //! * `view`, `control`, [`cli`]: the one snapshot, and the ways to ask for it.
 //! * [`sys`]: clocks, scheduling, logs, systemd; the only home of `unsafe`.
@@ -25,6 +26,7 @@ mod cloud;
 pub mod config;
 mod control;
 mod heart;
+mod hooks;
 mod net;
 mod probe;
 pub mod proto;

@@ -15,13 +15,15 @@ mod protocol;
 mod tables;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use haagent::config::diff::Effect;
 use haagent::config::{self, Loaded};
 
 const CONFIGURATION: &str = include_str!("../docs/configuration.md");
+const HOOKS: &str = include_str!("../docs/hooks.md");
 const README: &str = include_str!("../README.md");
 
 /// Files that together have every key. What the first one leaves out has its default in it.
@@ -170,7 +172,11 @@ fn differences(page: &str) -> Vec<String> {
 
 /// The TOML blocks of a page.
 fn examples(page: &str) -> Vec<&str> {
-    page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect()
+    blocks(page, "toml")
+}
+
+fn blocks<'p>(page: &'p str, language: &str) -> Vec<&'p str> {
+    page.split(&format!("```{language}\n")).skip(1).filter_map(|rest| rest.split("```").next()).collect()
 }
 
 #[test]
@@ -199,9 +205,34 @@ fn the_comparison_notices() {
 
 #[test]
 fn the_examples_can_be_used() {
-    let examples: Vec<&str> = [CONFIGURATION, README].into_iter().flat_map(examples).collect();
+    let examples: Vec<&str> = [CONFIGURATION, HOOKS, README].into_iter().flat_map(examples).collect();
     assert!(examples.len() >= 2);
     for example in examples {
         loaded(example);
     }
+}
+
+/// Whether a shell can read a script.
+#[allow(clippy::disallowed_methods, reason = "a test, not the agent")]
+fn is_sh(script: &str) -> Result<(), String> {
+    let mut shell = Command::new("sh")
+        .arg("-n")
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| error.to_string())?;
+    shell.stdin.take().ok_or("no input")?.write_all(script.as_bytes()).map_err(|error| error.to_string())?;
+    let ended = shell.wait_with_output().map_err(|error| error.to_string())?;
+    if ended.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&ended.stderr).into_owned()) }
+}
+
+#[test]
+fn the_scripts_are_valid_sh_and_say_who_reads_them() {
+    let scripts = blocks(HOOKS, "sh");
+    assert!(scripts.len() >= 2);
+    for script in scripts {
+        assert!(script.starts_with("#!/bin/sh\n"), "{script}");
+        assert_eq!(is_sh(script), Ok(()), "{script}");
+    }
+    assert!(is_sh("if true; then").is_err(), "the shell notices");
 }

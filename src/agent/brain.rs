@@ -36,6 +36,7 @@ use crate::view::history::{Entry, Event as HistoryEvent, StateChange};
 use crate::view::status::{self as view, ActKind, Stamp, Status};
 use crate::view::words;
 
+mod following;
 mod orders;
 mod probing;
 mod reloading;
@@ -68,6 +69,8 @@ pub(super) enum Event {
     Reach(Reach),
     Probe(GroupIndex, probe::Report),
     Droplet(DropletId),
+    /// A hook runs, or has ended.
+    Hooks,
 }
 
 /// A command on its way to the heart, and who waits for the answer.
@@ -221,6 +224,7 @@ impl Brain {
                 if let Some(part) = self.know.groups.get(group.0) {
                     part.intents.send_replace(intent);
                 }
+                self.tell_gate(group);
             }
             FromHeart::Probe(group, wanted) => self.probe(group, wanted),
             FromHeart::Transition(group, transition) => self.turn(group, &transition),
@@ -239,6 +243,7 @@ impl Brain {
     fn turn(&mut self, group: GroupIndex, transition: &Transition) {
         self.stale = true;
         let name = |address| self.know.name_of(address);
+        let previous_master = self.previous_master(transition);
         let mut evidence =
             words::evidence(&transition.reason, &transition.evidence, transition.at, |a| name(a).to_string());
         let at: Stamp = clock::wall_at(transition.at).into();
@@ -258,6 +263,7 @@ impl Brain {
         } else if timeline.is_some() {
             part.timeline = timeline;
         }
+        following::turned(part, transition, reason, &evidence, previous_master);
         let entry = StateChange {
             at,
             from_state: transition.from,
@@ -308,6 +314,7 @@ impl Brain {
                     }
                     part.claim = (*report).clone();
                 }
+                self.tell_gate(group);
                 self.heart.sender.send(ToHeart::Claim(group, *report))?;
             }
             Event::Happened(group, event) => self.happened(group, event),
@@ -323,6 +330,7 @@ impl Brain {
             }
             Event::Probe(group, report) => self.probed(group, &report)?,
             Event::Droplet(droplet) => self.know.droplet = Some(droplet),
+            Event::Hooks => self.stale = true,
         }
         Ok(())
     }

@@ -18,6 +18,7 @@ use crate::claims::Tuning;
 use crate::cloud::discover::Directory;
 use crate::config::NodeGroup;
 use crate::config::types::OnStop;
+use crate::hooks::Hooks;
 use crate::probe;
 use crate::proto::claim::event::{ClaimReport, Intent};
 use crate::proto::health::{CheckIndex, Health};
@@ -54,6 +55,7 @@ pub(super) struct GroupPart {
     pub(super) directory: watch::Sender<Directory>,
     pub(super) probe: Option<ProbePart>,
     pub(super) tunings: watch::Sender<Tuning>,
+    pub(super) hooks: Hooks,
     /// The numbers that checks of this group have had.
     pub(super) indexes: usize,
     /// Where its checks report.
@@ -94,6 +96,7 @@ impl GroupPart {
         reports: mpsc::Sender<checks::Report>,
         probe_reports: mpsc::Sender<probe::Report>,
         ways: ClaimWays,
+        hooks: Hooks,
     ) -> Self {
         let ClaimWays { intents, directory, tunings } = ways;
         Self {
@@ -110,6 +113,7 @@ impl GroupPart {
             directory,
             probe: None,
             tunings,
+            hooks,
             reports,
             probe_reports,
         }

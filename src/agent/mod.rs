@@ -9,6 +9,7 @@
 //! | check, one each | looks | the next run looks again |
 //! | probe, one a group that has one | asks the service | a probe changes nothing |
 //! | reach, forwarders | watch | they hold no state |
+//! | hooks, one a group | runs the operator's programs | what runs is killed: an agent that is gone could not follow it |
 //! | control server | answers | half a second for answers under way |
 //! | reload (thread, while one is under way) | reads the files | it changes nothing: the brain does |
 //! | log, history, state (threads) | write | flushed within a bound at the end |
@@ -32,9 +33,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::config::{self, Config};
+use crate::hooks;
 use crate::proto::ids::GroupName;
 use crate::sys::log::{self, Log};
-use crate::sys::{clock, rt};
+use crate::sys::{clock, process, rt};
 use crate::view::history::{Entry, History};
 
 /// The configuration cannot work: systemd must not start it again (`RestartPreventExitStatus=`).
@@ -86,6 +88,12 @@ fn started(file: &Path, log: &Log) -> u8 {
             return CONFIG;
         }
     };
+    if let Err(problems) = hooks::refuse(&file.display().to_string(), &loaded) {
+        for line in problems.to_string().lines() {
+            tracing::error!("{line}");
+        }
+        return CONFIG;
+    }
     prepare(&loaded.config);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(4).build() {
         Ok(runtime) => runtime,
@@ -112,6 +120,7 @@ fn prepare(config: &Config) {
     if let Err(error) = rt::protect_secrets() {
         tracing::warn!("secrets are not kept out of core dumps: {error}");
     }
+    process::pass_nothing_on();
     if let Err(error) = rt::clear_ambient_capabilities() {
         tracing::warn!("ambient capabilities are kept: {error}");
     }

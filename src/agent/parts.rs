@@ -30,6 +30,7 @@ use crate::config::types::{self, Discovered, Preempt};
 use crate::config::{Config, NodeConfig, NodeFacts, NodeGroup, Problems};
 use crate::control::server::{BindError, Server};
 use crate::heart::{self, Plan, StartError};
+use crate::hooks;
 use crate::net::dns::Resolver;
 use crate::probe;
 use crate::proto::claim::event::{ClaimReport, Intent};
@@ -373,12 +374,18 @@ fn start_group(
         droplets: known.members.iter().filter_map(|(address, member)| Some((member.droplet?, *address))).collect(),
     };
     let (directory, directory_seen) = watch::channel(directory);
+    let names =
+        hooks::Names { node: node.name.clone(), group: settings.name.clone(), address: settings.claim.address() };
+    let hooks::Started { hooks, promotion } = hooks::start(names, settings.hooks.clone());
+    let mut changes = hooks.changes();
+    forward(events, async move || changes.changed().await.ok(), move |()| Event::Hooks);
     let driver = driver::DigitalOcean::new(driver::Settings {
         api,
         metadata,
         address: settings.claim.address(),
         droplet: node.droplet_id,
         directory: directory_seen,
+        promotion,
     });
     let params = claim_params(node, group, rng::seed()?);
     let reconciler = Reconciler::new(params.clone());
@@ -396,7 +403,7 @@ fn start_group(
     forward(events, async move || happenings.recv().await, move |event| Event::Happened(index, event));
     let (probe_reports, mut probed) = mpsc::channel(probe::REPORTS);
     forward(events, async move || probed.recv().await, move |report| Event::Probe(index, report));
-    Ok(GroupPart::new(group, health, checks, looks, probe_reports, ClaimWays { intents, directory, tunings }))
+    Ok(GroupPart::new(group, health, checks, looks, probe_reports, ClaimWays { intents, directory, tunings }, hooks))
 }
 
 /// How a group's claim is kept. The seed is the reconciler's own from its start on.
@@ -408,6 +415,7 @@ pub(super) fn claim_params(node: &NodeConfig, group: &NodeGroup, seed: u64) -> c
         readiness_interval: times.readiness_interval(),
         claim_timeout: times.claim_timeout(),
         calls_per_minute: node.config.digitalocean.calls_per_minute.get(),
+        gated: group.group.hooks.promote.is_some(),
         seed,
     }
 }

@@ -23,6 +23,7 @@ use crate::config::secret::{HeartbeatKeys, Secrets};
 use crate::config::{self, Config, NodeConfig, NodeFacts, NodeGroup, Problems};
 use crate::control::wire::{Refusal, Response};
 use crate::heart;
+use crate::hooks;
 use crate::net::dns::Resolver;
 use crate::probe::ProbeError;
 use crate::proto::health::{self, CheckIndex, From, Next};
@@ -156,6 +157,7 @@ impl GroupPart {
         self.health.handle(clock::now(), health::Input::Params { base: self.priority, checks: next });
         let seed = self.tunings.borrow().params.seed;
         self.tunings.send_replace(Tuning { params: parts::claim_params(node, group, seed), token });
+        self.hooks.replace(group.group.hooks.clone());
     }
 
     /// A number that no check of this group ever had.
@@ -339,6 +341,7 @@ fn prepare(basis: Basis) -> Result<Prepared, Refused> {
     let Basis { file, running, secrets: before, resolver, facts } = basis;
     let loaded = config::load(&file).map_err(Refused::File)?;
     let mut secrets = loaded.read_secrets(&file.display().to_string()).map_err(Refused::File)?;
+    hooks::refuse(&file.display().to_string(), &loaded).map_err(Refused::File)?;
     let wanted = &loaded.config;
     // A restart must work with it too, under the name that the host has then.
     let host_name = nix::unistd::gethostname().map_err(io::Error::from)?.to_string_lossy().into_owned();

@@ -8,6 +8,7 @@ use super::knowledge::{GroupPart, Knowledge, PeerPart};
 use super::probing::ProbePart;
 use super::stamp;
 use crate::heart::HeartView;
+use crate::hooks::{self, Outcome};
 use crate::proto::claim::event::{ClaimState, Holder, Look, Source};
 use crate::proto::election::event::{self as election, PeerView};
 use crate::proto::health::{Condition, Verdict};
@@ -18,8 +19,8 @@ use crate::proto::reach;
 use crate::proto::time::{Duration, Time};
 use crate::sys::clock;
 use crate::view::status::{
-    Act, Check, CheckVerdict, Claim, ClaimHolder, ClaimKind, Group, GroupFacts, Peer, Presence, Reach, Rejected, Stamp,
-    State, Status, Waiting, Word, millis,
+    Act, Check, CheckVerdict, Claim, ClaimHolder, ClaimKind, Group, GroupFacts, Hook, HookState, Peer, Presence, Reach,
+    Rejected, Stamp, State, Status, Waiting, Word, millis,
 };
 use crate::view::words;
 
@@ -70,6 +71,7 @@ pub(super) fn starting(know: &Knowledge) -> Status {
                 detail: None,
             }],
             checks: checks(part),
+            hooks: hooks(part),
             probe: part.probe.as_ref().map(ProbePart::shown),
             peers: Vec::new(),
             acts: Vec::new(),
@@ -180,6 +182,27 @@ pub(super) fn checks(part: &GroupPart) -> Vec<Check> {
         .collect()
 }
 
+/// The hooks of this node in a group.
+fn hooks(part: &GroupPart) -> Vec<Hook> {
+    let one = |report: hooks::Report| Hook {
+        name: report.hook.to_string(),
+        state: match report.outcome {
+            Outcome::Idle => HookState::Idle,
+            Outcome::Running => HookState::Running,
+            Outcome::Ok => HookState::Ok,
+            Outcome::Failed => HookState::Failed,
+            Outcome::TimedOut => HookState::Timeout,
+            Outcome::Refused => HookState::Refused,
+        },
+        since: report.since.map(wall),
+        duration_ms: report.took.map(millis),
+        exit_code: report.exit_code,
+        attempts: report.attempts,
+        detail: report.detail,
+    };
+    part.hooks.reports().into_iter().map(one).collect()
+}
+
 /// One group at one moment.
 struct GroupSnapshot<'a> {
     know: &'a Knowledge,
@@ -231,6 +254,7 @@ impl GroupSnapshot<'_> {
             waiting: election.waiting.as_ref().map(|waiting| self.waiting(waiting)),
             claims: vec![self.claim()],
             checks: checks(part),
+            hooks: hooks(part),
             probe: part.probe.as_ref().map(ProbePart::shown),
             peers: election.peers.iter().map(|peer| self.peer(peer)).collect(),
             acts: self.acts(),

@@ -10,6 +10,7 @@ use crate::cloud::digitalocean::client::{Client, Connection};
 use crate::cloud::digitalocean::error::Error;
 use crate::cloud::discover::{Directory, Verdict};
 use crate::cloud::metadata;
+use crate::hooks::Promotion;
 use crate::net::explain;
 use crate::proto::claim::event::{Action, CloudActionId, Failure, FailureClass, Holder, Outcome, Progress};
 use crate::proto::ids::DropletId;
@@ -33,6 +34,8 @@ pub struct Settings {
     pub droplet: Option<DropletId>,
     /// Who is who in the group, now.
     pub directory: watch::Receiver<Directory>,
+    /// The `promote` hook.
+    pub promotion: Promotion,
 }
 
 /// The driver of one reserved IPv4.
@@ -48,6 +51,7 @@ pub struct DigitalOcean {
     address: Ipv4Addr,
     droplet: OnceLock<DropletId>,
     directory: watch::Receiver<Directory>,
+    promotion: Promotion,
     sight: Mutex<Option<Sight>>,
 }
 
@@ -63,9 +67,9 @@ impl DigitalOcean {
     /// A driver. Asks nobody.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        let Settings { api, metadata, address, droplet, directory } = settings;
+        let Settings { api, metadata, address, droplet, directory, promotion } = settings;
         let droplet = droplet.map(OnceLock::from).unwrap_or_default();
-        Self { api, metadata, address, droplet, directory, sight: Mutex::default() }
+        Self { api, metadata, address, droplet, directory, promotion, sight: Mutex::default() }
     }
 
     fn api(&self) -> Client {
@@ -138,6 +142,12 @@ impl DigitalOcean {
         }
     }
 
+    /// The reconciler repeats it, whatever was wrong.
+    async fn promote(&self) -> Result<Outcome, Failure> {
+        let promoted = self.promotion.run().await;
+        promoted.map(|()| Outcome::Promoted).map_err(|text| Failure { class: FailureClass::Again, text })
+    }
+
     /// Whether the token may see droplets: it has shown one lately, or shows this node's own.
     async fn may_see(&self, api: &Client, own: DropletId) -> Result<bool, Failure> {
         let lately = |sight: &Sight| clock::now().since(sight.at) < SIGHT_KEPT && sight.client.is_clone_of(api);
@@ -169,6 +179,7 @@ impl Driver for DigitalOcean {
             Action::Warm => self.api().warm().await.map(|()| Outcome::Warmed).map_err(|error: Error| error.failure()),
             Action::Assign => self.assign().await,
             Action::Poll { action } => self.poll(action).await,
+            Action::Promote => self.promote().await,
         };
         done.unwrap_or_else(Outcome::Failed)
     }
@@ -212,6 +223,7 @@ mod tests {
             address: ADDRESS,
             droplet: None,
             directory: watch::channel(directory).1,
+            promotion: Promotion::none(),
         });
         Cloud { api, metadata, driver, client }
     }

@@ -155,13 +155,14 @@ async fn drive(mut core: impl Core, driver: &impl Driver, mut channels: Channels
 }
 
 /// Drops a read that nobody waits for. An assign runs to its end whatever is
-/// asked: it may be on the wire, and its answer says what became of the address.
+/// asked: it may be on the wire, and its answer says what became of the address. So
+/// does a promotion.
 fn cancel(ticket: Ticket, started: &HashMap<Ticket, (Action, AbortHandle)>) {
     match started.get(&ticket) {
         Some((Action::LookLocal | Action::LookApi { .. } | Action::Warm | Action::Poll { .. }, handle)) => {
             handle.abort();
         }
-        Some((Action::Assign, _)) | None => {}
+        Some((Action::Assign | Action::Promote, _)) | None => {}
     }
 }
 

@@ -108,6 +108,7 @@ fn params(verify: u64) -> Params {
         readiness_interval: Duration::from_secs(300),
         claim_timeout: Duration::from_secs(60),
         calls_per_minute: 60,
+        gated: false,
         seed: 0,
     }
 }
@@ -249,6 +250,7 @@ impl Driver for Arc<ObedientCloud> {
             }
             Action::Warm => Outcome::Warmed,
             Action::Assign => Outcome::Accepted { action: crate::proto::claim::event::CloudActionId(7) },
+            Action::Promote => Outcome::Promoted,
             Action::Poll { .. } => {
                 *mine = true;
                 Outcome::Progress(crate::proto::claim::event::Progress::Completed)
@@ -266,6 +268,7 @@ async fn a_master_claims_what_nobody_has_and_verifies_it() {
         readiness_interval: Duration::from_secs(300),
         claim_timeout: Duration::from_secs(60),
         calls_per_minute: 60,
+        gated: false,
         seed: 1,
     });
     let (intents, intents_out) = watch::channel(Intent::Yield);

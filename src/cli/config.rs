@@ -5,6 +5,8 @@ use std::path::Path;
 
 use crate::config::secret::{SecretError, Secrets};
 use crate::config::{self, EXAMPLE, Loaded, Problems, Setting, Severity, Value};
+use crate::hooks;
+use crate::sys::program::ProgramError;
 
 /// The columns before `# default`.
 const MARGIN: usize = 48;
@@ -17,7 +19,7 @@ const MARGIN: usize = 48;
 pub fn check(file: &Path, strict: bool, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
     let shown = file.display();
     let problems = match config::load(file) {
-        Ok(loaded) => with_secrets(&shown.to_string(), loaded),
+        Ok(loaded) => with_hooks(&shown.to_string(), &loaded, with_secrets(&shown.to_string(), &loaded)),
         Err(problems) => problems,
     };
     let (errors, warnings) = (problems.count(Severity::Error), problems.count(Severity::Warning));
@@ -41,7 +43,7 @@ fn counted(number: usize, what: &str) -> String {
 }
 
 /// What is odd about a configuration, and what is wrong with its secrets.
-fn with_secrets(file: &str, loaded: Loaded) -> Problems {
+fn with_secrets(file: &str, loaded: &Loaded) -> Problems {
     let mut secrets = Problems::of(file);
     for (setting, error) in Secrets::read(&loaded.config).err().unwrap_or_default() {
         let place = loaded.written(setting).cloned();
@@ -56,8 +58,25 @@ fn with_secrets(file: &str, loaded: Loaded) -> Problems {
             _ => secrets.error(place, &error.to_string(), &error.mend()),
         }
     }
-    let mut problems = loaded.warnings;
+    let mut problems = loaded.warnings.clone();
     problems.append(secrets);
+    problems
+}
+
+/// And what is wrong with its hooks. Whose programs the agent may run depends on its user:
+/// root, who may run anybody's, cannot tell from here.
+fn with_hooks(file: &str, loaded: &Loaded, mut problems: Problems) -> Problems {
+    let mut hooks = Problems::of(file);
+    for (setting, error) in hooks::vet(&loaded.config) {
+        let place = loaded.written(&setting).cloned();
+        match &error {
+            ProgramError::Owner { user: 0, .. } => {
+                hooks.warning(place, &error.to_string(), &format!("{}, or let that be the agent's user", error.mend()));
+            }
+            _ => hooks.error(place, &error.to_string(), &error.mend()),
+        }
+    }
+    problems.append(hooks);
     problems
 }
 
@@ -290,6 +309,13 @@ start_period = \"0s\"                               # default
 
 [[group.web.claim]]
 digitalocean.reserved_ip = \"203.0.113.10\"
+
+[group.web.hooks]
+# promote                                         # default: none: the address may come at once
+# on_master                                       # default: none
+# on_backup                                       # default: none
+# on_fault                                        # default: none
+timeout = \"30s\"                                   # default
 "
         );
         let before = config::load(&host.path("haagent.toml")).unwrap().config;

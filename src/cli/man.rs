@@ -128,9 +128,10 @@ fn command(command: &Command, main: bool) -> io::Result<Page> {
     Ok(Page { name, section: "8", text: one_preamble(&String::from_utf8_lossy(&bytes)) })
 }
 
-/// A word of the configuration or a command line must not be broken.
+/// A word of the configuration or a command line must not be broken. groff's macros hyphenate again
+/// after each heading and entry, unless their register HY says no.
 fn unhyphenated(page: &mut Roff) -> &mut Roff {
-    page.control("nh", []).control("ad", ["l"])
+    page.control("nr", ["HY", "0"]).control("nh", []).control("ad", ["l"])
 }
 
 /// A paragraph of what stands below the options in the help, as a section of its own.

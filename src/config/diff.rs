@@ -44,6 +44,7 @@ const EFFECTS: &[(&str, &[&str], Effect)] = &[
     ("group.check", &["docker.name", "docker.label", "docker.healthy"], Live),
     ("group.check", &["name", "interval", "timeout", "rise", "fall", "start_period", "weight"], Live),
     ("group.claim", &["digitalocean.reserved_ip"], Restart),
+    ("group.hooks", &["promote", "on_master", "on_backup", "on_fault", "timeout"], Live),
 ];
 
 impl Setting {
@@ -188,7 +189,8 @@ fn take_over(running: &Config, file: &Config) -> Result<Config, PlanError> {
 }
 
 fn take_over_group(group: &mut Group, file: &Group) {
-    let Group { name: _, peers: _, priority, priorities, probe, majority, preempt, times, checks, claim: _ } = file;
+    let Group { name: _, peers: _, priority, priorities, probe, majority, preempt, times, checks, claim: _, hooks } =
+        file;
     group.priority = *priority;
     group.priorities.clone_from(priorities);
     group.probe.clone_from(probe);
@@ -196,6 +198,7 @@ fn take_over_group(group: &mut Group, file: &Group) {
     group.preempt = *preempt;
     group.times = *times;
     group.checks.clone_from(checks);
+    group.hooks.clone_from(hooks);
 }
 
 /// All that differs: whole groups and checks, then settings in the order of the tables.

@@ -9,7 +9,8 @@ use sha2::{Digest, Sha256};
 
 use super::raw::toml_key;
 use super::types::{
-    Authentication, CheckKind, Config, Discovered, Group, Majority, Preempt, Probe, ProbeTarget, SecretSource, Written,
+    Authentication, CheckKind, Config, Discovered, Group, Hooks, Majority, Preempt, Probe, ProbeTarget, Program,
+    SecretSource, Written,
 };
 
 /// One setting with its value.
@@ -233,6 +234,21 @@ impl List {
         }
         self.table(&format!("[[{name}.claim]]"), &format!("{name}.claim.0"));
         self.add("digitalocean.reserved_ip", Value::Toml(format!("\"{}\"", group.claim.address())), Scope::Group);
+        self.table(&format!("[{name}.hooks]"), &format!("{name}.hooks"));
+        self.hooks(&group.hooks);
+    }
+
+    /// Hooks that are not used are no setting of the group: its hash is compared with that of versions without them.
+    fn hooks(&mut self, hooks: &Hooks) {
+        let scope = |given| if given { Scope::Group } else { Scope::Node };
+        let hook = |list: &mut Self, key, given: &Option<Program>, none| {
+            list.add(key, given.as_ref().map_or(Value::Unset(none), program), scope(given.is_some()));
+        };
+        hook(self, "promote", &hooks.promote, "none: the address may come at once");
+        hook(self, "on_master", &hooks.on_master, "none");
+        hook(self, "on_backup", &hooks.on_backup, "none");
+        hook(self, "on_fault", &hooks.on_fault, "none");
+        self.add("timeout", duration(hooks.timeout), scope(hooks.programs().next().is_some()));
     }
 }
 
@@ -250,6 +266,11 @@ fn path(value: &Path) -> Value {
 
 fn list(items: impl Iterator<Item = String>) -> Value {
     Value::Toml(format!("[{}]", items.collect::<Vec<_>>().join(", ")))
+}
+
+fn program(program: &Program) -> Value {
+    let words = program.arguments.iter().map(|argument| string(argument));
+    list(std::iter::once(path(&program.path)).chain(words).map(|word| word.to_string()))
 }
 
 fn discovered<T>(value: &Discovered<T>, given: impl Fn(&T) -> String) -> Value {

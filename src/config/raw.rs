@@ -4,6 +4,7 @@
 //! The document is walked by hand: a derived deserializer stops at the first
 //! mistake, and points at a whole table where one value is wrong.
 
+mod hooks;
 mod probe;
 mod table;
 mod value;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
 
+pub(super) use hooks::RawHooks;
 pub(super) use probe::RawProbe;
 pub(super) use table::{Field, toml_key};
 
@@ -89,6 +91,7 @@ pub(super) struct RawGroup {
     pub(super) readiness_interval: Field<Duration>,
     pub(super) checks: Field<Vec<RawCheck>>,
     pub(super) claims: Field<Vec<RawClaim>>,
+    pub(super) hooks: RawHooks,
 }
 
 pub(super) struct RawCheck {
@@ -301,6 +304,7 @@ fn group<'d>(name: GroupName, text: &'d str, header: Span, entries: &'d DeTable<
         readiness_interval: table.read(told, "readiness_interval", duration(s(10)..=s(86_400))),
         checks: each(&table, told, "check", &CHECK, MOST_CHECKS, check),
         claims: each(&table, told, "claim", &CLAIM, MOST_CHECKS, claim),
+        hooks: hooks::read(&table, told),
     }
 }
 

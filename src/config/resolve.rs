@@ -8,11 +8,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::problem::{Collector, Told};
-use super::raw::{Field, Raw, RawCheck, RawClaim, RawDigitalOcean, RawDocker, RawGroup, RawHeartbeat, RawNode};
+use super::raw::{
+    Field, Raw, RawCheck, RawClaim, RawDigitalOcean, RawDocker, RawGroup, RawHeartbeat, RawHooks, RawNode,
+};
 use super::source::Span;
 use super::types::{
     Authentication, BaseUrl, Check, CheckKind, Claim, Config, Control, Count, DigitalOcean, Discovered, Docker,
-    DockerCheck, Group, GroupTimes, Heartbeat, Majority, Node, OnStop, Preempt, RuleError, Written,
+    DockerCheck, Group, GroupTimes, Heartbeat, Hooks, Majority, Node, OnStop, Preempt, RuleError, Written,
 };
 use crate::proto::ids::{CheckName, GroupName, NodeName, Priority};
 
@@ -186,6 +188,8 @@ fn group(
     let members = peers.as_ref().map_or(2, Vec::len);
     let standing = Standing::of(priority, &priorities, members);
     let checks = checks(raw.checks, preempts, &standing, raw.audited.map(|()| (&raw.header, title.as_str())), told);
+    let claim_timeout = raw.claim_timeout.value().copied().unwrap_or(GroupTimes::CLAIM_TIMEOUT);
+    let hooks = hooks(raw.hooks, claim_timeout, told);
     let times = times(raw.claim_timeout, raw.verify_interval, raw.readiness_interval, api_timeout, &raw.header, told);
     Ok(Group {
         name: raw.name,
@@ -198,7 +202,30 @@ fn group(
         times: times?,
         checks: checks?,
         claim: claim?,
+        hooks: hooks?,
     })
+}
+
+/// The hooks of a group. Nothing follows from a promotion that outlasts its claim.
+fn hooks(raw: RawHooks, claim_timeout: Duration, told: &mut Collector) -> Result<Hooks, Told> {
+    let RawHooks { audited, promote, on_master, on_backup, on_fault, timeout } = raw;
+    audited?;
+    let at = timeout.span().or(promote.span()).cloned();
+    let gated = promote.value().is_some();
+    let hooks = Hooks {
+        promote: promote.checked()?,
+        on_master: on_master.checked()?,
+        on_backup: on_backup.checked()?,
+        on_fault: on_fault.checked()?,
+        timeout: timeout.checked()?.unwrap_or(Hooks::TIMEOUT),
+    };
+    match at {
+        Some(span) if gated && hooks.timeout >= claim_timeout => {
+            let error = RuleError::PromotionOutlastsClaim { timeout: hooks.timeout, claim_timeout };
+            Err(told.error(&span, &error.to_string(), "make `timeout` shorter, or `claim_timeout` longer"))
+        }
+        _ => Ok(hooks),
+    }
 }
 
 fn times(

@@ -1,6 +1,7 @@
 //! Every mistake that is known to be made, with the words in which it is told;
 //! and what must hold for every file.
 
+mod hooks;
 mod mistakes;
 mod oddities;
 mod probes;
@@ -221,7 +222,9 @@ fn the_example_is_used_without_a_word_and_each_line_of_it_can_be() {
             changed.retain(|line| !line.starts_with(&format!("{first}.file")));
         }
         let Loaded { config, .. } = loaded(&changed.join("\n"));
+        let hook = ["promote", "on_master", "on_backup", "on_fault"].contains(&key);
         let sample = ["name", "ca_file", "priorities", "probe.http", "weight", "docker.name"].contains(&key)
+            || hook
             || key.contains('_') && key.starts_with("old");
         if !sample && !key.ends_with("credential") && !key.ends_with("env") {
             assert_eq!(config, example.config, "{line} is said to be the default");

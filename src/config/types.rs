@@ -235,6 +235,8 @@ pub struct Group {
     pub checks: Vec<Check>,
     /// `[[group.NAME.claim]]`
     pub claim: Claim,
+    /// `[group.NAME.hooks]`
+    pub hooks: Hooks,
 }
 
 /// `majority`: whether more than half must be heard before a node takes over.
@@ -278,6 +280,14 @@ pub enum RuleError {
     VerifySlowerThanClaim {
         /// `verify_interval`
         verify_interval: Duration,
+        /// `claim_timeout`
+        claim_timeout: Duration,
+    },
+    /// One slow promotion would end a claim.
+    #[error("`timeout` of the hooks ({}) must be shorter than `claim_timeout` ({}): one slow promotion would end a claim", Written(*timeout), Written(*claim_timeout))]
+    PromotionOutlastsClaim {
+        /// `timeout` in `[group.NAME.hooks]`
+        timeout: Duration,
         /// `claim_timeout`
         claim_timeout: Duration,
     },
@@ -463,6 +473,52 @@ impl fmt::Display for Count {
             (min, None) => write!(f, "at least {min}"),
         }
     }
+}
+
+/// `[group.NAME.hooks]`: programs of the operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hooks {
+    /// `promote`: must have succeeded before the address may come.
+    pub promote: Option<Program>,
+    /// `on_master`: this node is master, and its promotion gate is open.
+    pub on_master: Option<Program>,
+    /// `on_backup`
+    pub on_backup: Option<Program>,
+    /// `on_fault`
+    pub on_fault: Option<Program>,
+    /// `timeout` of one run.
+    pub timeout: Duration,
+}
+
+impl Hooks {
+    /// The time of one run if nothing is said.
+    pub const TIMEOUT: Duration = Duration::from_secs(30);
+
+    /// Those that are given, by their keys.
+    pub fn programs(&self) -> impl Iterator<Item = (&'static str, &Program)> {
+        let all = [
+            ("promote", &self.promote),
+            ("on_master", &self.on_master),
+            ("on_backup", &self.on_backup),
+            ("on_fault", &self.on_fault),
+        ];
+        all.into_iter().filter_map(|(key, program)| Some((key, program.as_ref()?)))
+    }
+}
+
+impl Default for Hooks {
+    fn default() -> Self {
+        Self { promote: None, on_master: None, on_backup: None, on_fault: None, timeout: Self::TIMEOUT }
+    }
+}
+
+/// A program and its arguments; no shell reads them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    /// Absolute.
+    pub path: PathBuf,
+    /// What follows it.
+    pub arguments: Vec<String>,
 }
 
 /// What follows the master.

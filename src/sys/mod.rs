@@ -3,5 +3,7 @@
 pub mod clock;
 pub(crate) mod log;
 pub(crate) mod notify;
+pub(crate) mod process;
+pub(crate) mod program;
 pub(crate) mod rng;
 pub(crate) mod rt;

@@ -175,6 +175,9 @@ pub struct GroupFacts {
     pub claims: Vec<Claim>,
     /// This node's checks.
     pub checks: Vec<Check>,
+    /// This node's hooks that are configured.
+    #[serde(default)]
+    pub hooks: Vec<Hook>,
     /// The probe of the service; none if none is configured.
     pub probe: Option<Probe>,
     /// The other members.
@@ -339,6 +342,56 @@ pub struct Check {
     pub detail: Option<String>,
     /// What a failure adds to the priority; without a weight, a failure makes the node no candidate.
     pub weight: Option<i32>,
+}
+
+/// How far a hook is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HookState {
+    /// It has not run yet.
+    Idle,
+    /// It runs.
+    Running,
+    /// It ended with 0.
+    Ok,
+    /// It ended otherwise, or could not be started.
+    Failed,
+    /// It did not end in time, and was killed.
+    Timeout,
+    /// It is not run: others could replace it, or it is not there.
+    Refused,
+}
+
+impl fmt::Display for HookState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Idle => "has not run yet",
+            Self::Running => "runs",
+            Self::Ok => "ok",
+            Self::Failed => "failed",
+            Self::Timeout => "did not end in time, and was killed",
+            Self::Refused => "is not run",
+        })
+    }
+}
+
+/// One hook of this node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hook {
+    /// The key of the configuration.
+    pub name: String,
+    /// How far it is.
+    pub state: HookState,
+    /// Since when.
+    pub since: Option<Stamp>,
+    /// How long the newest run took.
+    pub duration_ms: Option<u64>,
+    /// The code with which it ended by itself.
+    pub exit_code: Option<i32>,
+    /// How often it was run for the newest state that it was run for.
+    pub attempts: u32,
+    /// The last line that it printed, or why it was not run.
+    pub detail: Option<String>,
 }
 
 /// The service, asked through the address that is claimed.

@@ -8,7 +8,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::facts::{
-    Act, ActKind, Check, CheckVerdict, Claim, ClaimHolder, GroupFacts, Peer, Presence, Reach, Severity, State, Word,
+    Act, ActKind, Check, CheckVerdict, Claim, ClaimHolder, GroupFacts, Hook, HookState, Peer, Presence, Reach,
+    Severity, State, Word,
 };
 use super::words::{self, age};
 use crate::proto::claim::event::ClaimState;
@@ -112,6 +113,7 @@ pub fn judge(this: &NodeName, facts: &GroupFacts) -> Verdict {
     master_itself(this, facts, &mut concerns);
     probe(this, facts, &mut concerns);
     checks_with_weight(facts, &mut concerns);
+    hooks(facts, &mut concerns);
     other_peers(facts, &mut concerns);
     let (severity, concerns) = concerns.sorted();
     Verdict {
@@ -535,6 +537,51 @@ fn checks_with_weight(facts: &GroupFacts, concerns: &mut Concerns) {
     for check in facts.checks.iter().filter(|check| check.weight.is_some() && check.ok == Some(false)) {
         concerns.add(Severity::Warning, check_words(check));
     }
+}
+
+/// Hooks of the present state that do not succeed. Those of a state that is over are past.
+fn hooks(facts: &GroupFacts, concerns: &mut Concerns) {
+    let present = |hook: &&Hook| match facts.state {
+        State::Master => matches!(hook.name.as_str(), "promote" | "on_master"),
+        State::Backup => hook.name == "on_backup",
+        State::Fault => hook.name == "on_fault",
+        State::Init => false,
+    };
+    for hook in facts.hooks.iter().filter(present) {
+        match hook.state {
+            HookState::Failed | HookState::Timeout | HookState::Refused => {
+                concerns.add(Severity::Warning, format!("{}; it is run again", hook_words(hook)));
+            }
+            // The run before did not succeed, or this would be the first.
+            HookState::Running if hook.attempts > 1 => {
+                concerns.add(
+                    Severity::Warning,
+                    format!("hook {} failed, and runs for the {} time", hook.name, nth(hook.attempts)),
+                );
+            }
+            HookState::Idle | HookState::Running | HookState::Ok => {}
+        }
+    }
+}
+
+fn hook_words(hook: &Hook) -> String {
+    let code = hook.exit_code.map(|code| format!("exit code {code}"));
+    let attempt = (hook.attempts > 1).then(|| format!("attempt {}", hook.attempts));
+    let facts: Vec<String> = code.into_iter().chain(attempt).collect();
+    let facts = if facts.is_empty() { String::new() } else { format!(" ({})", facts.join(", ")) };
+    let detail = hook.detail.as_deref().map(|detail| format!(": {detail}")).unwrap_or_default();
+    format!("hook {} {}{facts}{detail}", hook.name, hook.state)
+}
+
+fn nth(number: u32) -> String {
+    let ending = match (number % 100, number % 10) {
+        (11..=13, _) => "th",
+        (_, 1) => "st",
+        (_, 2) => "nd",
+        (_, 3) => "rd",
+        _ => "th",
+    };
+    format!("{number}{ending}")
 }
 
 /// What is wrong with peers beside their being successors.

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::judge::{Verdict, drain_of, peer_name};
 use super::status::{
-    Act, ActKind, Check, Claim, ClaimHolder, Group, GroupFacts, Move, Peer, Presence, Probe, Severity, Stamp, State,
-    Status,
+    Act, ActKind, Check, Claim, ClaimHolder, Group, GroupFacts, Hook, HookState, Move, Peer, Presence, Probe, Severity,
+    Stamp, State, Status,
 };
 use super::words::{self, age, exact};
 use crate::proto::claim::event::ClaimState;
@@ -126,6 +126,11 @@ fn one_group(page: &mut Page, status: &Status, group: &Group, style: Style) {
     for (place, one) in facts.checks.iter().enumerate() {
         let label = if place == 0 { "checks" } else { "" };
         page.item_at(label, &check(status.at, one, width, style), width + 2);
+    }
+    let width = facts.hooks.iter().map(|hook| hook.name.chars().count()).max().unwrap_or(0);
+    for (place, one) in facts.hooks.iter().enumerate() {
+        let label = if place == 0 { "hooks" } else { "" };
+        page.item_at(label, &hook(status.at, one, width, style), width + 2);
     }
     for one in &facts.acts {
         page.item("in force", &act(status.at, one, style));
@@ -335,6 +340,28 @@ fn check(at: Stamp, check: &Check, width: usize, style: Style) -> String {
     let since = check.since.map(|since| format!(" for {}", age(at.since(since)))).unwrap_or_default();
     let detail = check.detail.as_deref().map(|detail| format!(": {}", clean(detail))).unwrap_or_default();
     format!("{:width$}  {words}{since}{detail}", clean(&check.name))
+}
+
+fn hook(at: Stamp, hook: &Hook, width: usize, style: Style) -> String {
+    let words = hook.state.to_string();
+    let words = match hook.state {
+        HookState::Ok => style.paint(Paint::Good, &words),
+        HookState::Failed | HookState::Timeout | HookState::Refused => style.paint(Paint::Bad, &words),
+        HookState::Idle | HookState::Running => words,
+    };
+    let code = hook.exit_code.filter(|code| *code != 0).map(|code| format!(" with exit code {code}"));
+    let since = hook.since.map(|since| match hook.state {
+        HookState::Running => format!(" for {}", age(at.since(since))),
+        HookState::Idle | HookState::Ok | HookState::Failed | HookState::Timeout | HookState::Refused => {
+            format!(" {} ago", age(at.since(since)))
+        }
+    });
+    let took = hook.duration_ms.filter(|_| hook.state != HookState::Running).map(|ms| format!(", took {}", exact(ms)));
+    let attempt = (hook.attempts > 1).then(|| format!(", attempt {}", hook.attempts));
+    let detail = hook.detail.as_deref().filter(|_| hook.state != HookState::Running);
+    let detail = detail.map(|detail| format!(": {}", clean(detail)));
+    let rest: String = [code, since, took, attempt, detail].into_iter().flatten().collect();
+    format!("{:width$}  {words}{rest}", clean(&hook.name))
 }
 
 fn act(at: Stamp, act: &Act, style: Style) -> String {

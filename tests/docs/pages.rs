@@ -147,6 +147,28 @@ fn every_command_line_can_be_typed() {
     }
 }
 
+/// The commands that do something, with the names of those that they stand under.
+fn leaves(command: &clap::Command, under: &str) -> Vec<String> {
+    let name = |inner: &clap::Command| format!("{under} {}", inner.get_name()).trim_start().to_owned();
+    let inner = command.get_subcommands().map(|inner| (name(inner), inner));
+    inner.flat_map(|(name, inner)| if inner.has_subcommands() { leaves(inner, &name) } else { vec![name] }).collect()
+}
+
+/// Commands whose exit codes docs/status.md does not have.
+fn without_exit_codes(page: &str) -> Vec<String> {
+    let section = page.split("\n## ").find(|section| section.starts_with("Exit codes\n")).unwrap();
+    let commands = leaves(&haagent::cli::definition(), "");
+    assert!(commands.len() > 12);
+    commands.into_iter().filter(|name| !section.contains(&format!("`{name}`"))).collect()
+}
+
+#[test]
+fn every_command_has_its_exit_codes_in_the_table() {
+    let page = fs::read_to_string(root().join("docs/status.md")).unwrap();
+    assert_eq!(without_exit_codes(&page), [""; 0]);
+    assert_eq!(without_exit_codes(&page.replace("`keygen`", "`key`")), ["keygen"], "it would notice");
+}
+
 #[test]
 fn a_wrong_link_and_a_wrong_command_are_noticed() {
     let page = Page { file: root().join("README.md"), text: String::new() };

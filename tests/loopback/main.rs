@@ -18,6 +18,7 @@ mod bad_input;
 mod demo;
 mod faults;
 mod forgery;
+mod hooks;
 mod lab;
 mod lab_commands;
 mod oncall;

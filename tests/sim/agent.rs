@@ -58,6 +58,7 @@ pub(crate) fn cores(
         readiness_interval: setup.readiness_interval,
         claim_timeout: setup.claim_timeout,
         calls_per_minute: crate::invariants::CALLS_PER_MINUTE,
+        gated: setup.promote.is_some() && setup.bug != Some(Bug::IgnoresGate),
         seed,
     });
     (Node::new(now, params, keys, memory), reconciler)

@@ -212,7 +212,7 @@ impl Cloud {
             Api::Up | Api::ReadOnly => {}
         }
         match action {
-            Action::LookLocal | Action::Warm => (Outcome::Warmed, None),
+            Action::LookLocal | Action::Warm | Action::Promote => (Outcome::Warmed, None),
             Action::LookApi { .. } => (self.look(now, by), None),
             Action::Poll { action } => (Outcome::Progress(self.progress(action)), None),
             Action::Assign => {

@@ -121,6 +121,13 @@ pub(crate) enum Fault {
     MovedByHand {
         to: Target,
     },
+    /// The `promote` hook of this host fails from now on.
+    PromotionFails {
+        host: Host,
+    },
+    PromotionWorks {
+        host: Host,
+    },
     /// All that was ever recorded between two hosts is sent again.
     Replayed {
         from: Host,
@@ -170,6 +177,8 @@ impl fmt::Display for Fault {
             Self::MovedByHand { to: Target::Member(to) } => write!(f, "IP moved by hand to {}", name(*to)),
             Self::MovedByHand { to: Target::Foreign } => f.write_str("IP moved by hand to a foreign droplet"),
             Self::MovedByHand { to: Target::Nobody } => f.write_str("IP unassigned by hand"),
+            Self::PromotionFails { host } => write!(f, "promotions of {} fail", name(*host)),
+            Self::PromotionWorks { host } => write!(f, "promotions of {} work", name(*host)),
             Self::Replayed { from, to } => write!(f, "datagrams {} -> {} replayed", name(*from), name(*to)),
             Self::HealAll => f.write_str("all heals"),
         }

@@ -53,6 +53,14 @@ impl Plan {
             terms: Terms { unserved: None, moves: None, no_takeover: false },
             setup,
         };
+        // Of its own, so that a seed without a gate means what it always meant.
+        let mut gate = Rng::new(seed ^ 0x9a7e);
+        if gate.percent(20.0) {
+            plan.setup.promote = Some(gate.pick(&[
+                Duration::from_millis(20)..=Duration::from_millis(300),
+                Duration::from_millis(100)..=Duration::from_secs(8),
+            ]));
+        }
         match kind {
             Kind::Calm => plan.calm(&mut rng),
             Kind::OneFault => plan.one_fault(&mut rng),
@@ -83,6 +91,12 @@ impl Plan {
             let length = rng.millis(200..=40_000);
             self.faults.extend(any(rng, &self.setup, begin, begin + length));
         }
+        if self.setup.promote.is_some() && rng.percent(60.0) {
+            let host = rng.index(self.setup.hosts);
+            let begin = rng.millis(0..=40_000);
+            self.faults.push((begin, Fault::PromotionFails { host }));
+            self.faults.push((begin + rng.millis(200..=40_000), Fault::PromotionWorks { host }));
+        }
         self.faults.sort_by_key(|(at, _)| *at);
         self.length = Duration::from_secs(60);
     }
@@ -106,10 +120,11 @@ fn setup(rng: &mut Rng, kind: Kind) -> Setup {
     setup
 }
 
-/// P1 beyond detection: look, assign, and the words in between.
+/// P1 beyond detection: look, promotion and another look where there is a gate, assign, and the words in between.
 fn one_assign(setup: &Setup) -> Duration {
     let round_trip = *setup.profile.latency.end() * 2;
-    round_trip * 2 + *setup.profile.assign.end() + *setup.channel.end() * 4 + Duration::from_millis(20)
+    let promotion = setup.promote.as_ref().map_or(Duration::ZERO, |takes| *takes.end() + round_trip);
+    round_trip * 2 + promotion + *setup.profile.assign.end() + *setup.channel.end() * 4 + Duration::from_millis(20)
 }
 
 /// A silent master is dead after `D` and the skew of the worst rank; the last datagram

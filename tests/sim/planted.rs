@@ -20,6 +20,8 @@ pub(crate) enum Bug {
     NeverYields,
     /// The claim's reports do not reach the election.
     ReportsNothing,
+    /// The reconciler is not told that there is a promotion gate.
+    IgnoresGate,
     /// A probe is configured, and nobody asks what it says (rule 9).
     IgnoresProbe,
     /// The probe's answers get lost, its failures do not.
@@ -59,4 +61,5 @@ is_found! {
     a_probe_that_is_ignored_is_found: IgnoresProbe breaks "P2";
     a_probe_that_is_never_answered_is_found: ProbeNeverAnswered breaks "P2";
     an_election_that_hears_nothing_of_its_claim_is_found: ReportsNothing breaks "";
+    an_ignored_promotion_gate_is_found: IgnoresGate breaks "the gate";
 }

@@ -64,6 +64,8 @@ pub(crate) struct Setup {
     pub(crate) holder: Target,
     /// How long the hosts have been up when the world begins.
     pub(crate) uptime: Duration,
+    /// How long a promotion takes, where there is a gate.
+    pub(crate) promote: Option<RangeInclusive<Duration>>,
     /// The time limit of a probe, where one is configured.
     pub(crate) probe: Option<Duration>,
     pub(crate) bug: Option<Bug>,
@@ -86,6 +88,7 @@ impl Setup {
             channel: Duration::ZERO..=Duration::from_millis(5),
             holder: Target::Member(0),
             uptime: Duration::from_secs(5_000),
+            promote: None,
             probe: None,
             bug: None,
         }
@@ -166,6 +169,7 @@ pub(crate) struct Agent {
     pub(crate) landed: Option<Time>,
     /// Metadata has said "mine" since the hold began, or since the last assign in it.
     pub(crate) metadata_said_mine: bool,
+    pub(crate) gate: Gate,
     inbox: VecDeque<(Time, PeerIndex, Rc<[u8]>)>,
     words: VecDeque<Word>,
     unreachable: Vec<PeerIndex>,
@@ -177,6 +181,23 @@ pub(crate) struct Agent {
     /// Probes are begun again and again, and the how manieth time that is.
     probing: Option<u32>,
     spells: u32,
+}
+
+/// What the world knows of a promotion gate: by its own count, not the reconciler's.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Gate {
+    /// The mastership that the brain knows of, by its beginning.
+    hold: Option<Time>,
+    /// The mastership that the promotion under way was asked for in.
+    promoting: Option<Time>,
+    /// The newest mastership that a promotion has succeeded for.
+    promoted: Option<Time>,
+}
+
+impl Gate {
+    pub(crate) fn is_open(&self) -> bool {
+        self.hold.is_some() && self.promoted == self.hold
+    }
 }
 
 /// A droplet.
@@ -192,6 +213,8 @@ pub(crate) struct Host {
     pub(crate) drained: bool,
     pub(crate) token: bool,
     pub(crate) metadata: bool,
+    /// Its promotions succeed.
+    pub(crate) promotes: bool,
     disk: Option<node::Memory>,
     runs: u32,
     pauses: u32,
@@ -303,6 +326,7 @@ impl World {
                 drained: false,
                 token: true,
                 metadata: true,
+                promotes: true,
                 disk: None,
                 runs: 0,
                 pauses: 0,
@@ -445,7 +469,15 @@ impl World {
                 }
                 self.schedule_heart(host, self.now);
             }
-            Event::ToBrain { intent, .. } => self.brain(host, claim::Input::Intent(intent)),
+            Event::ToBrain { intent, .. } => {
+                if let Some(agent) = &mut self.hosts[host].agent {
+                    agent.gate.hold = match intent {
+                        Intent::Hold(hold) => Some(hold.since),
+                        Intent::Yield | Intent::Warm | Intent::Watch => None,
+                    };
+                }
+                self.brain(host, claim::Input::Intent(intent));
+            }
             Event::WantProbes { wanted, .. } => self.want_probes(host, wanted),
             Event::NextProbe { spell, .. } => self.begin_probe(host, spell),
             Event::ProbeEnds { begun, answered, .. } => self.end_probe(host, begun, answered),
@@ -459,6 +491,9 @@ impl World {
                     let lagging = agent.landed.is_some_and(|landed| self.now - landed <= lag);
                     // "Not mine" within S of a landing is the lag, and makes the service a doubtful witness.
                     agent.metadata_said_mine = mine || (agent.metadata_said_mine && !lagging);
+                }
+                if action == Action::Promote && outcome == Outcome::Promoted {
+                    agent.gate.promoted = agent.gate.promoting;
                 }
                 if ends_well(&outcome) {
                     agent.landed = Some(self.now);
@@ -552,6 +587,7 @@ impl World {
             was_master: None,
             landed: None,
             metadata_said_mine: false,
+            gate: Gate::default(),
             inbox: VecDeque::new(),
             words: VecDeque::new(),
             unreachable: Vec::new(),
@@ -752,7 +788,20 @@ impl World {
             agent.metadata_said_mine = false;
         }
         let run = agent.run;
+        if action == Action::Promote {
+            agent.gate.promoting = agent.gate.hold;
+        }
         self.happenings.push(Happening::Called { host, action });
+        if action == Action::Promote {
+            let takes = self.setup.promote.clone().unwrap_or(Duration::ZERO..=Duration::ZERO);
+            let after = self.rng.duration(&takes);
+            let outcome = match self.hosts[host].promotes {
+                true => Outcome::Promoted,
+                false => failed(FailureClass::Again, "the promote hook failed"),
+            };
+            self.post(now + after, Event::Reply { host, run, ticket, outcome });
+            return;
+        }
         if action == Action::LookLocal {
             if self.hosts[host].metadata {
                 let after = self.rng.millis(1..=10);
@@ -992,6 +1041,8 @@ impl World {
             Fault::MetadataDown { host } => self.hosts[host].metadata = false,
             Fault::MetadataUp { host } => self.hosts[host].metadata = true,
             Fault::MovedByHand { to } => self.move_by_hand(to),
+            Fault::PromotionFails { host } => self.hosts[host].promotes = false,
+            Fault::PromotionWorks { host } => self.hosts[host].promotes = true,
             Fault::Replayed { from, to } => {
                 let recorded: Vec<_> = self.network.recorded(from, to).cloned().collect();
                 for (number, datagram) in (0u32..).zip(recorded) {
@@ -1012,7 +1063,7 @@ impl World {
         self.cloud.profile.errored_percent = 0.0;
         for host in 0..self.hosts.len() {
             let place = &mut self.hosts[host];
-            (place.token, place.metadata) = (true, true);
+            (place.token, place.metadata, place.promotes) = (true, true, true);
             let (paused, drained, healthy) = (place.paused, place.drained, place.healthy);
             if let Some(pause) = paused {
                 self.wake(host, pause.number);
@@ -1043,7 +1094,11 @@ fn ends_well(outcome: &Outcome) -> bool {
     match outcome {
         Outcome::Progress(progress) => *progress == claim::Progress::Completed,
         Outcome::Failed(failure) => failure.class == FailureClass::AlreadyAssigned,
-        Outcome::Local { .. } | Outcome::Api { .. } | Outcome::Warmed | Outcome::Accepted { .. } => false,
+        Outcome::Local { .. }
+        | Outcome::Api { .. }
+        | Outcome::Warmed
+        | Outcome::Accepted { .. }
+        | Outcome::Promoted => false,
     }
 }
 

@@ -28,8 +28,9 @@ pub(super) fn render(text: &str, page: &mut Roff) {
             while let Some(more) = lines.next_if(|line| goes_on(line)) {
                 paragraph += &format!(" {}", more.trim_start());
             }
-            match paragraph.strip_prefix("- ") {
-                Some(item) => page.control("IP", ["\\(bu", "2"]).text(inline(item)),
+            match item(&paragraph) {
+                Some(("-", text)) => page.control("IP", ["\\(bu", "2"]).text(inline(text)),
+                Some((number, text)) => page.control("IP", [number, "4"]).text(inline(text)),
                 None => page.control("PP", []).text(inline(&paragraph)),
             };
         }
@@ -38,7 +39,14 @@ pub(super) fn render(text: &str, page: &mut Roff) {
 
 /// Whether a line belongs to the paragraph before it.
 fn goes_on(line: &str) -> bool {
-    !line.is_empty() && !["|", "#", "```", "- "].iter().any(|begins| line.starts_with(begins))
+    !line.is_empty() && item(line).is_none() && !["|", "#", "```"].iter().any(|begins| line.starts_with(begins))
+}
+
+/// The mark of an item of a list, `-` or `1.`, and its text.
+fn item(line: &str) -> Option<(&str, &str)> {
+    let (mark, text) = line.split_once(' ')?;
+    let number = mark.strip_suffix('.').is_some_and(|n| !n.is_empty() && n.bytes().all(|byte| byte.is_ascii_digit()));
+    (mark == "-" || number).then_some((mark, text))
 }
 
 fn cells(row: &str) -> Vec<&str> {
@@ -74,10 +82,21 @@ fn sentence(cell: &str) -> String {
     format!("{first}{}{stop}", letters.as_str())
 }
 
-/// `code` in bold; of a link its text.
+/// `code` and **what is strong** in bold; of a link its text.
 fn inline(text: &str) -> Vec<Inline> {
-    let part = |(at, part): (usize, &str)| if at % 2 == 1 { bold(part) } else { roman(without_links(part)) };
-    text.split('`').enumerate().filter(|(_, part)| !part.is_empty()).map(part).collect()
+    let mut parts = Vec::new();
+    for (at, part) in text.split('`').enumerate() {
+        if at % 2 == 1 {
+            parts.push(bold(part));
+            continue;
+        }
+        let strong = part.split("**").enumerate().filter(|(_, words)| !words.is_empty());
+        parts.extend(strong.map(|(at, words)| {
+            let words = without_links(words);
+            if at % 2 == 1 { bold(words) } else { roman(words) }
+        }));
+    }
+    parts
 }
 
 fn without_links(text: &str) -> String {
@@ -111,10 +130,10 @@ mod tests {
 
     #[test]
     fn each_construct_has_its_macro() {
-        let page = "# Title\n\nSome `code` and [a link](x.md),\n`on` two lines.\n\n## `[node]`\n\n| key | default | meaning |\n| --- | --- | --- |\n| `a`, `b` | `\"x\"` | of one request |\n\n```toml\n.key = 1\n```\n";
+        let page = "# Title\n\n**Some** `code` and [a link](x.md),\n`on` two lines.\n\n## `[node]`\n\n| key | default | meaning |\n| --- | --- | --- |\n| `a`, `b` | `\"x\"` | of one request |\n\n```toml\n.key = 1\n```\n";
         assert_eq!(
             rendered(page),
-            ".PP\nSome \\fBcode\\fR and a link, \\fBon\\fR two lines.\n\
+            ".PP\n\\fBSome\\fR \\fBcode\\fR and a link, \\fBon\\fR two lines.\n\
              .SH [node]\n\
              .TP\n\\fBa\\fR, \\fBb\\fR  [\"x\"]\nOf one request.\n\
              .PP\n.EX\n\\&.key = 1\n.EE\n"
@@ -125,6 +144,7 @@ mod tests {
     fn each_item_of_a_list_is_a_paragraph() {
         let list = "These:\n- one,\n  on two lines\n- `two`\n";
         assert_eq!(rendered(list), ".PP\nThese:\n.IP \\(bu 2\none, on two lines\n.IP \\(bu 2\n\\fBtwo\\fR\n");
+        assert_eq!(rendered("1. first\n2. second\n"), ".IP 1. 4\nfirst\n.IP 2. 4\nsecond\n");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 use super::*;
 
 /// The macros of man(7) that a page may use, and the preamble's.
-const MACROS: [&str; 15] = ["TH", "SH", "SS", "PP", "TP", "IP", "nh", "ad", "EX", "EE", "br", "RS", "RE", "ie", "el"];
+const MACROS: [&str; 16] =
+    ["TH", "SH", "SS", "PP", "TP", "IP", "nr", "nh", "ad", "EX", "EE", "br", "RS", "RE", "ie", "el"];
 
 #[test]
 fn every_command_and_the_configuration_has_a_page() {

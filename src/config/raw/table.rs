@@ -30,6 +30,15 @@ impl<T> Field<T> {
         self.given().unwrap_or(default)
     }
 
+    /// What was written, none being none; or the word that it is wrong.
+    pub(in crate::config) fn checked(self) -> Result<Option<T>, Told> {
+        match self {
+            Self::Given(value, _) => Ok(Some(value)),
+            Self::Absent => Ok(None),
+            Self::Wrong(proof) => Err(proof),
+        }
+    }
+
     pub(in crate::config) fn value(&self) -> Option<&T> {
         match self {
             Self::Given(value, _) => Some(value),
@@ -88,8 +97,9 @@ pub(super) static GROUP: Shape = Shape {
         "readiness_interval",
         "check",
         "claim",
+        "hooks",
     ],
-    later: &["peers_tag", "witness", "witnesses", "flap", "hooks"],
+    later: &["peers_tag", "witness", "witnesses", "flap"],
 };
 pub(super) static GROUP_PROBE: Shape = Shape { title: "probe", keys: &["http", "tcp", "timeout"], later: &[] };
 pub(super) static CHECK: Shape = Shape {
@@ -105,10 +115,15 @@ pub(super) static CHECK_DOCKER: Shape = Shape {
 pub(super) static CLAIM: Shape =
     Shape { title: "[[group.NAME.claim]]", keys: &["digitalocean"], later: &["address", "command"] };
 pub(super) static CLAIM_DIGITALOCEAN: Shape = Shape { title: "digitalocean", keys: &["reserved_ip"], later: &[] };
+pub(super) static HOOKS: Shape = Shape {
+    title: "[group.NAME.hooks]",
+    keys: &["promote", "on_master", "on_backup", "on_fault", "timeout"],
+    later: &["demote", "rejoin", "on_claim_failing"],
+};
 pub(super) static SECRET: Shape = Shape { title: "", keys: &["file", "env", "credential"], later: &[] };
 
 /// Where a key may stand, for those that stand somewhere else.
-static TABLES: [&Shape; 8] = [&NODE, &HEARTBEAT, &CONTROL, &DIGITALOCEAN, &DOCKER, &GROUP, &CHECK, &CLAIM];
+static TABLES: [&Shape; 9] = [&NODE, &HEARTBEAT, &CONTROL, &DIGITALOCEAN, &DOCKER, &GROUP, &CHECK, &CLAIM, &HOOKS];
 
 /// One table as it was written.
 pub(super) struct Table<'d> {
@@ -220,7 +235,9 @@ impl<'d> Table<'d> {
             (true, _) => format!("unknown key `{}` above the first table", toml_key(name)),
             (false, _) => format!("unknown key `{}` in {}", toml_key(name), self.title),
         };
-        let mend = match nearest(name, known.clone()) {
+        // What keepalived calls them.
+        let named = name.replace("notify_", "on_");
+        let mend = match nearest(&named, known.clone()) {
             Some(word @ ("check" | "claim")) => match self.group {
                 Some(group) => format!("did you mean `[[group.{}.{word}]]`?", group.key()),
                 None => format!("did you mean `{word}`?"),

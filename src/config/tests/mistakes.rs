@@ -432,7 +432,7 @@ witness = true
 majority = true
 flap = { moves = 4, window = "10m" }
 [group.web.hooks]
-promote = ["/usr/local/bin/promote"]
+demote = ["/usr/local/bin/demote"]
 [[group.web.check]]
 http.url = "http://127.0.0.1/"
 [[group.web.check]]
@@ -468,9 +468,9 @@ haagent.toml:13:1: `flap` is not in this version yet
    13 | flap = { moves = 4, window = "10m" }
       | ^^^^
   mend: take it out
-haagent.toml:14:12: `hooks` is not in this version yet
-   14 | [group.web.hooks]
-      |            ^^^^^
+haagent.toml:15:1: `demote` is not in this version yet
+   15 | demote = ["/usr/local/bin/demote"]
+      | ^^^^^^
   mend: take it out
 haagent.toml:17:1: `http` is not in this version yet
    17 | http.url = "http://127.0.0.1/"
@@ -658,7 +658,7 @@ haagent.toml:12:1: unknown key `pririty` in [group.web]
 haagent.toml:13:1: unknown key `whatever` in [group.web]
    13 | whatever = 5
       | ^^^^^^^^
-  mend: known here: `peers`, `priority`, `priorities`, `probe`, `majority`, `preempt`, `preempt_delay`, `claim_timeout`, `verify_interval`, `readiness_interval`, `check`, `claim`, `peers_tag`, `witness`, `witnesses`, `flap` or `hooks`
+  mend: known here: `peers`, `priority`, `priorities`, `probe`, `majority`, `preempt`, `preempt_delay`, `claim_timeout`, `verify_interval`, `readiness_interval`, `check`, `claim`, `hooks`, `peers_tag`, `witness`, `witnesses` or `flap`
 "#,
     },
     Case {

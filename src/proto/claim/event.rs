@@ -190,6 +190,8 @@ pub struct ClaimReport {
     pub proof: Option<Time>,
     /// What stands against a claim from here now (token refused, API unreachable ...), with its mend.
     pub obstacle: Option<Arc<str>>,
+    /// The [`Hold::since`] of the present hold, once its promotion gate is open: at once where there is none.
+    pub promoted: Option<Time>,
 }
 
 impl Default for ClaimReport {
@@ -203,6 +205,7 @@ impl Default for ClaimReport {
             failing_since: None,
             proof: None,
             obstacle: None,
+            promoted: None,
         }
     }
 }
@@ -230,6 +233,8 @@ pub enum Action {
     Assign,
     /// Ask how far the provider's action is.
     Poll { action: CloudActionId },
+    /// Make this node fit to serve (the `promote` hook). Never cancelled: half a promotion is worse than a late one.
+    Promote,
 }
 
 /// How an action ended.
@@ -245,6 +250,8 @@ pub enum Outcome {
     Accepted { action: CloudActionId },
     /// How far the polled action is.
     Progress(Progress),
+    /// This node is fit to serve.
+    Promoted,
     /// It did not work.
     Failed(Failure),
 }
@@ -316,7 +323,7 @@ pub enum Input {
 pub enum Output {
     /// Do this and report back with the ticket.
     Start { ticket: Ticket, action: Action },
-    /// Nobody waits for this any more; drop it. Never an assign that was sent.
+    /// Nobody waits for this any more; drop it. Never an assign that was sent, never a promotion.
     Cancel { ticket: Ticket },
     /// Tell the election (the newest one counts).
     Report(ClaimReport),
@@ -330,7 +337,7 @@ pub enum Output {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Milestone {
-    /// The promotion gate opened (at once where there is none).
+    /// The promotion gate opened: at once where there is none, else when this node was found fit.
     Promoted,
     /// The request to assign left.
     AssignSent,

@@ -5,12 +5,13 @@
 //! * `event.rs`: what goes in and comes out.
 //! * `plan.rs`: what is wanted in a situation and what an answer means; pure functions.
 //! * `reads.rs`: the looks under way. `write.rs`: the own assign and its action.
+//! * `gate.rs`: what must succeed here before an address may come.
 //! * `retry.rs`: waits and the call budget.
 //! * here: the books. Each input changes the facts, then everything that is due
 //!   by the plan is started, and what changed is reported.
 //!
 //! The driver bounds every action in time: each ends with one `Done`, or was
-//! cancelled. An assign is never cancelled, whatever the intent becomes.
+//! cancelled. An assign and a promotion are never cancelled, whatever the intent becomes.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use crate::proto::time::{Duration, Time};
 
 pub mod event;
+mod gate;
 mod plan;
 mod reads;
 mod retry;
@@ -27,6 +29,7 @@ use event::{
     Action, ClaimReport, Failure, FailureClass, Hold, Holder, Input, Intent, Look, Milestone, Outcome, Output, Source,
     Ticket,
 };
+use gate::Promotion;
 pub use plan::STALE_READ;
 use plan::{Local, LocalVerdict, Loss, Situation, Stage, Verdict, Write};
 use reads::{Flight, Read, Reads};
@@ -51,6 +54,9 @@ pub struct Params {
     pub claim_timeout: Duration,
     /// The most requests to the API in any 60 s, at least [`Self::MIN_CALLS_PER_MINUTE`].
     pub calls_per_minute: u32,
+    /// Whether each hold has a promotion gate. Where it is new, the present hold is past it; one that is
+    /// taken away is open.
+    pub gated: bool,
     /// Where the jitter of the waits starts: random, different on each node.
     pub seed: u64,
 }
@@ -70,6 +76,7 @@ pub struct Reconciler {
     stage: Stage,
     reads: Reads,
     writing: Writing,
+    promotion: Promotion,
     warming: Option<Ticket>,
     local: Local,
     /// The newest answers that name a holder; from metadata only "mine".
@@ -102,6 +109,7 @@ impl Reconciler {
         Self {
             budget: Budget::new(params.calls_per_minute),
             jitter: Jitter::new(params.seed),
+            promotion: Promotion::new(params.gated),
             params,
             intent: Intent::Yield,
             intent_since: Time::ORIGIN,
@@ -161,7 +169,8 @@ impl Reconciler {
             write: self.writing.write,
             over: self.writing.over,
             local: self.local,
-            gate: self.writing.gate.max(self.not_before),
+            gate: self.promotion.gate(),
+            assign_from: self.writing.gate.max(self.not_before),
             api_unreadable: self.api_failed_at.is_some_and(|at| at >= self.intent_since) || self.not_before > now,
             heartbeat_interval: self.params.heartbeat_interval,
             verify_interval: self.params.verify_interval,
@@ -177,6 +186,7 @@ impl Reconciler {
             self.proof_due = self.proof_due.min(now);
         }
         self.budget.allow(params.calls_per_minute);
+        self.set_gated(params.gated);
         let seed = self.params.seed;
         self.params = Params { seed, ..params };
     }
@@ -219,7 +229,7 @@ impl Reconciler {
         self.stage = Stage::Claiming { since: now, failing_since: None };
         self.reads.forget_failures();
         self.writing.new_hold();
-        self.reach(Milestone::Promoted);
+        self.shut_gate(now);
     }
 
     /// The same mastership, issued again: rule 12's base may be another one,
@@ -246,6 +256,7 @@ impl Reconciler {
         let cancelled = self.reads.drop_all();
         self.cancel(cancelled);
         self.writing.end_hold(self.verified);
+        self.promotion.end_hold();
         (self.intent, self.intent_since) = (intent, now);
         self.stage = Stage::Idle;
         self.local = Local::Unasked;
@@ -269,6 +280,8 @@ impl Reconciler {
                 Read::Local => self.local_ended(now, flight, outcome),
                 Read::Api => self.api_ended(now, flight, outcome),
             }
+        } else if let Some(counts) = self.promotion.land(ticket) {
+            self.promotion_ended(now, counts, outcome);
         } else if self.warming == Some(ticket) {
             self.warming = None;
             if let Outcome::Failed(failure) = outcome {
@@ -367,6 +380,7 @@ impl Reconciler {
             Verdict::LookAgain => {}
             Verdict::Verified => self.verify(look.begun, Source::Api),
             Verdict::Assign => self.assign(now, look.holder),
+            Verdict::Promote => self.promote_first(),
             // Each of these two leaves less to judge, so this ends.
             Verdict::Lost => {
                 self.lose(now, false);
@@ -457,8 +471,10 @@ impl Reconciler {
         };
         let due = self.writing.poll_due().map(|due| self.allowed_at(now, due, Need::Write));
         let poll = self.start_or_wait(now, due, Self::poll);
+        let due = plan::promotion_due(&self.situation(now));
+        let promotion = self.start_or_wait(now, due, |this, _| this.promote());
         let write = self.write_end().filter(|end| *end > now);
-        [local, api, second, poll, write, self.claim_end()].into_iter().flatten().min()
+        [local, api, second, poll, promotion, write, self.claim_end()].into_iter().flatten().min()
     }
 
     fn start_or_wait(&mut self, now: Time, due: Option<Time>, start: impl FnOnce(&mut Self, Time)) -> Option<Time> {
@@ -536,6 +552,16 @@ impl Reconciler {
         }
     }
 
+    /// What stands against the claim. A gate takes no address away: one that is
+    /// held is not failing, whatever its promotion does.
+    fn obstacle(&self) -> Option<Arc<str>> {
+        let promotion = match self.stage {
+            Stage::Claiming { .. } | Stage::Lost(_) => self.promotion.obstacle(),
+            Stage::Idle | Stage::Held { .. } => None,
+        };
+        promotion.or_else(|| self.write_obstacle.clone()).or_else(|| self.read_obstacle.clone())
+    }
+
     fn report(&mut self, now: Time) {
         let state = self.stage.claim_state();
         let report = ClaimReport {
@@ -549,7 +575,8 @@ impl Reconciler {
                 Stage::Idle | Stage::Held { .. } | Stage::Lost(_) => None,
             },
             proof: self.proof,
-            obstacle: self.write_obstacle.clone().or_else(|| self.read_obstacle.clone()),
+            obstacle: self.obstacle(),
+            promoted: self.promotion.opened(&self.intent),
         };
         if report != self.reported {
             self.reported = report.clone();
@@ -567,7 +594,8 @@ fn failure_of(outcome: Outcome) -> Failure {
         | Outcome::Api { .. }
         | Outcome::Warmed
         | Outcome::Accepted { .. }
-        | Outcome::Progress(_) => Failure {
+        | Outcome::Progress(_)
+        | Outcome::Promoted => Failure {
             class: FailureClass::Unanswered,
             text: Arc::from("the driver answered another question than was asked: report this as a bug"),
         },

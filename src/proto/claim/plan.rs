@@ -67,6 +67,18 @@ pub(super) enum Local {
     Failed,
 }
 
+/// The promotion gate of a hold: nothing is assigned while it is shut, and what
+/// is here already stays here (a gate keeps an address from coming, no more).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gate {
+    /// This node is fit to serve, or need not prove it.
+    Open,
+    /// A promotion runs: this hold's, or the one of an earlier hold that must end first.
+    Promoting,
+    /// A promotion may be asked for, not before this.
+    Shut(Time),
+}
+
 /// How a claim that was held, or that landed, was found elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Loss {
@@ -117,8 +129,9 @@ pub(super) struct Situation {
     /// Who held the address when the last own assign was sent.
     pub(super) over: Holder,
     pub(super) local: Local,
+    pub(super) gate: Gate,
     /// No assign before this (backoff, `Retry-After`).
-    pub(super) gate: Time,
+    pub(super) assign_from: Time,
     /// The last read of the API in this intent failed, or none may be made now.
     pub(super) api_unreadable: bool,
     /// I: two "not mine" closer together are one.
@@ -228,13 +241,17 @@ fn held_pace(s: &Situation) -> Option<Pace> {
         },
         Stage::Claiming { .. } | Stage::Lost(_) | Stage::Idle => {
             let landed = matches!(s.write, Write::Landed { .. });
-            if landed || s.gate <= s.now {
+            let from = match s.gate {
+                Gate::Open | Gate::Promoting => s.assign_from,
+                Gate::Shut(until) => s.assign_from.max(until),
+            };
+            if landed || from <= s.now {
                 Some(Pace::Settling)
             } else if s.local == Local::Mine {
                 // Somebody moved the address here while this node waits to ask for it.
                 Some(Pace::Doubt)
             } else {
-                Some(Pace::Retry(s.gate))
+                Some(Pace::Retry(from))
             }
         }
     }
@@ -254,6 +271,8 @@ pub(super) enum Verdict {
     LookAgain,
     /// Rule 12 permits an assign, now and on this look only.
     Assign,
+    /// Rule 12 would permit one, and this node must be found fit first.
+    Promote,
     /// It was here, or landed here, and is elsewhere.
     Lost,
     /// The assign whose end was lost has not worked.
@@ -321,12 +340,23 @@ fn judge_elsewhere(s: &Situation, hold: &Hold, look: &Look) -> Verdict {
             // The base is used up until the election has judged the loss; nobody
             // is robbed by claiming what nobody holds (rule 13).
             Stage::Lost(loss) if !loss.judged && look.holder != Holder::Nobody => Verdict::LookAgain,
-            // The promotion gate's place is here: closed, it means `LookAgain`.
-            Stage::Lost(_) | Stage::Claiming { .. } if s.gate <= s.now && hold.base.allows(look.holder) => {
-                Verdict::Assign
-            }
+            Stage::Lost(_) | Stage::Claiming { .. } if hold.base.allows(look.holder) => match s.gate {
+                Gate::Open if s.assign_from <= s.now => Verdict::Assign,
+                Gate::Shut(until) if until <= s.now => Verdict::Promote,
+                Gate::Open | Gate::Shut(_) | Gate::Promoting => Verdict::LookAgain,
+            },
             Stage::Lost(_) | Stage::Claiming { .. } => Verdict::LookAgain,
         },
+    }
+}
+
+/// When a promotion is due for an address that is here already; it takes no look to permit it.
+pub(super) fn promotion_due(s: &Situation) -> Option<Time> {
+    match (s.intent, s.stage, s.gate) {
+        (Intent::Hold(_), Stage::Held { .. }, Gate::Shut(until)) => Some(until),
+        (Intent::Hold(_), Stage::Held { .. }, Gate::Open | Gate::Promoting) => None,
+        (Intent::Hold(_), Stage::Idle | Stage::Claiming { .. } | Stage::Lost(_), _) => None,
+        (Intent::Yield | Intent::Warm | Intent::Watch, _, _) => None,
     }
 }
 

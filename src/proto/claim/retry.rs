@@ -11,6 +11,8 @@ const AGAIN_FLOOR: Duration = Duration::from_millis(250);
 const AGAIN_CEILING: Duration = Duration::from_secs(10);
 /// The first and the longest wait for somebody's pending event to pass.
 const PENDING: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
+/// The first and the longest wait after a failed promotion.
+const PROMOTION: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// The wait after a refusal that does not heal by itself.
 const SLOW: Duration = Duration::from_secs(30);
 /// A failed readiness proof is repeated at least so often: "not ready" must not outlast a passing fault for long.
@@ -54,6 +56,13 @@ impl Jitter {
     /// to 5 s, a quarter spread, so that two agents do not come back together.
     pub(super) fn pending(&mut self, nth: u32) -> Duration {
         let (first, most) = PENDING;
+        let wait = doubled(first, nth, most);
+        self.between(wait, wait + wait / 4).min(most)
+    }
+
+    /// The wait after the `nth` (from 0) failed promotion in a row: 1 s doubling to 30 s, up to a quarter more before that.
+    pub(super) fn promotion(&mut self, nth: u32) -> Duration {
+        let (first, most) = PROMOTION;
         let wait = doubled(first, nth, most);
         self.between(wait, wait + wait / 4).min(most)
     }
@@ -181,6 +190,8 @@ mod tests {
             prop_assert!(again >= AGAIN_FLOOR && again <= doubled(AGAIN_FLOOR * 2, nth, AGAIN_CEILING));
             let pending = jitter.pending(nth);
             prop_assert!(pending >= doubled(PENDING.0, nth, PENDING.1) && pending <= PENDING.1);
+            let promotion = jitter.promotion(nth);
+            prop_assert!(promotion >= doubled(PROMOTION.0, nth, PROMOTION.1) && promotion <= PROMOTION.1);
             let slow = jitter.slow();
             prop_assert!(slow >= SLOW && slow <= SLOW + SLOW / 10);
             let asked = Duration::from_secs(u64::from(asked));

@@ -2,6 +2,7 @@
 //! `docs/design.md`, "The claim", and rules 12 to 14 as scenarios; the promises as properties.
 
 mod claiming;
+mod gate;
 mod holding;
 mod properties;
 mod resting;

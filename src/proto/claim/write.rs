@@ -126,10 +126,15 @@ impl Reconciler {
         self.writing.over = over;
         self.writing.asked_at = now;
         self.ever_sent = true;
+        self.claim_again();
+        self.reach(Milestone::AssignSent);
+    }
+
+    /// What was lost is wanted back.
+    pub(super) fn claim_again(&mut self) {
         if let Stage::Lost(loss) = self.stage {
             self.stage = Stage::Claiming { since: loss.since, failing_since: None };
         }
-        self.reach(Milestone::AssignSent);
     }
 
     pub(super) fn poll(&mut self, now: Time) {

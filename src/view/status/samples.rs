@@ -46,6 +46,18 @@ pub(crate) fn docker() -> Check {
     }
 }
 
+pub(crate) fn hook(name: &str, state: HookState) -> Hook {
+    Hook {
+        name: name.to_owned(),
+        state,
+        since: Some(ago(30)),
+        duration_ms: Some(1_204),
+        exit_code: Some(0),
+        attempts: 1,
+        detail: Some("done".to_owned()),
+    }
+}
+
 /// A peer that is heard and ready.
 pub(crate) fn peer(name: &str, last: u8, state: State) -> Peer {
     Peer {
@@ -132,6 +144,7 @@ pub(crate) fn master_facts() -> GroupFacts {
         waiting: None,
         claims: vec![claim(ClaimState::Held, Some(ClaimHolder::Node(node("web-1"))), Some(Word::Metadata))],
         checks: vec![docker()],
+        hooks: Vec::new(),
         probe: None,
         peers: vec![peer("web-2", 5, State::Backup)],
         acts: Vec::new(),
@@ -214,6 +227,7 @@ pub(crate) fn full() -> Status {
     facts.waiting = Some(waiting(Hindrance::Silence { master: Some(WEB1) }, Some(1)));
     facts.claims[0].detail = Some("429: the API asks for patience".to_owned());
     facts.checks[0].weight = Some(-20);
+    facts.hooks.push(hook("on_master", HookState::Ok));
     facts.probe = Some(probe());
     facts.acts.push(drain("web-2"));
     facts.peers[0].detail = Some("drained".to_owned());

@@ -4,6 +4,7 @@
 pub mod cloud;
 pub mod dataplane;
 mod engine;
+pub mod hooks;
 pub mod http;
 pub mod node;
 pub mod process;
@@ -18,6 +19,7 @@ use tempfile::TempDir;
 
 use self::cloud::{Cloud, RESERVED_IP};
 use self::dataplane::{Client, Service};
+use self::hooks::Hooks;
 use self::node::Node;
 use self::wait::{DEADLINE, until};
 
@@ -40,13 +42,28 @@ pub struct Setup {
     pub interval: Duration,
     /// More lines for the Docker check.
     pub check: &'static str,
+    /// More lines for the group.
+    pub group: &'static str,
+    /// Hooks of all nodes: `promote`, `on_master` ... and what their scripts do; `$F` is a folder of the node's own.
+    pub hooks: &'static [(&'static str, &'static str)],
+    /// More lines for the hooks.
+    pub hooks_settings: &'static str,
     /// The agents run `conf/haagent.toml`, with what only this lab can know filled in.
     pub example: bool,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { nodes: &["a", "b"], holder: "a", interval: Duration::from_millis(200), check: "", example: false }
+        Self {
+            nodes: &["a", "b"],
+            holder: "a",
+            interval: Duration::from_millis(200),
+            check: "",
+            group: "",
+            hooks: &[],
+            hooks_settings: "",
+            example: false,
+        }
     }
 }
 
@@ -59,6 +76,7 @@ pub struct Lab {
     _stranger: Service,
     setup: Setup,
     pub port: u16,
+    pub hooks: Hooks,
     _folder: TempDir,
 }
 
@@ -88,10 +106,13 @@ impl Lab {
         let world = world(&setup, &nodes, *stranger_address, &stranger);
         let cloud = Cloud::start(&world, &folder.path().join("cloud.log"));
         let client = Client::start(cloud.reserved_ip);
+        let hooks = Hooks::new(setup.hooks, setup.nodes);
         for node in &nodes {
-            node.configure(&configuration(&setup, node, member_addresses, port, &cloud), KEY);
+            let mut configuration = configuration(&setup, node, member_addresses, port, &cloud);
+            configuration.push_str(&hooks.configuration(setup.hooks_settings));
+            node.configure(&configuration, KEY);
         }
-        Self { nodes, client, cloud, _stranger: stranger, setup, port, _folder: folder }
+        Self { hooks, nodes, client, cloud, _stranger: stranger, setup, port, _folder: folder }
     }
 
     pub fn node(&self, name: &str) -> &Node {
@@ -244,6 +265,7 @@ socket = {:?}
 [group.web]
 peers = {peers:?}
 majority = false
+{}
 
 [[group.web.check]]
 docker.running = 10
@@ -258,6 +280,7 @@ digitalocean.reserved_ip = "{RESERVED_IP}"
         cloud.api,
         cloud.metadata(node.droplet),
         node.engine.socket,
+        setup.group,
         setup.check,
     )
 }

@@ -3,6 +3,7 @@
 
 mod converges;
 mod found_again;
+mod gate;
 mod masters;
 mod no_needless_move;
 mod one_truth;
@@ -61,6 +62,7 @@ impl Invariants {
         Self {
             all: vec![
                 Box::new(found_again::FoundAgain::default()),
+                Box::new(gate::Gate),
                 Box::new(no_needless_move::NoNeedlessMove::new(setup)),
                 Box::new(one_truth::OneTruth::new(setup)),
                 Box::new(masters::Masters::new(setup)),

@@ -25,7 +25,7 @@ impl Quiet {
 pub(crate) fn is_api_call(action: Action) -> bool {
     match action {
         Action::LookApi { .. } | Action::Assign | Action::Poll { .. } => true,
-        Action::LookLocal | Action::Warm => false,
+        Action::LookLocal | Action::Warm | Action::Promote => false,
     }
 }
 

@@ -44,8 +44,8 @@ fn parts(show: &Show, programs: &Path) -> Vec<Part> {
             ],
         ),
         (
-            "who holds the address, by both agents, and what happened",
-            vec![at("status", first), at("status", second), at("history", first)],
+            "who holds the address by both agents, why, and what happened",
+            vec![at("status", first), at("status", second), at("why", second), at("history", first)],
         ),
         ("maintenance: the address goes to web-2 and stays there", vec![at("drain", first), at("resume", first)]),
         (

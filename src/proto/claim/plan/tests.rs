@@ -24,7 +24,8 @@ fn situation(stage: Stage, write: Write) -> Situation {
         write,
         over: Holder::Member(OLD),
         local: Local::NotMine,
-        gate: Time::ORIGIN,
+        gate: Gate::Open,
+        assign_from: Time::ORIGIN,
         api_unreadable: false,
         heartbeat_interval: I,
         verify_interval: Duration::from_secs(1),
@@ -75,11 +76,45 @@ fn verdicts(s: &Situation, begun: u64) -> String {
         Verdict::Verified => 'V',
         Verdict::LookAgain => '.',
         Verdict::Assign => 'A',
+        Verdict::Promote => 'P',
         Verdict::Lost => 'L',
         Verdict::Undone => 'U',
         Verdict::Refused => 'R',
     };
     holders().into_iter().map(letter).collect()
+}
+
+#[test]
+fn a_shut_gate_turns_an_assign_into_a_promotion_and_changes_nothing_else() {
+    for stage in stages() {
+        for write in writes() {
+            let open = situation(stage, write);
+            let judged = |gate| verdicts(&Situation { gate, ..open }, 119);
+            let expected = verdicts(&open, 119);
+            assert_eq!(judged(Gate::Shut(at(120))), expected.replace('A', "P"), "{stage:?} {write:?}");
+            for gate in [Gate::Promoting, Gate::Shut(at(121))] {
+                assert_eq!(judged(gate), expected.replace('A', "."), "{stage:?} {write:?} {gate:?}");
+            }
+            for mine in [true, false] {
+                let local = |gate| judge_local(&Situation { gate, ..open }, at(119), mine);
+                assert_eq!(local(Gate::Shut(at(120))), local(Gate::Open), "what is here stays here");
+            }
+            let held = matches!(stage, Stage::Held { .. });
+            let shut = Situation { gate: Gate::Shut(at(121)), ..open };
+            assert_eq!(promotion_due(&shut), held.then(|| at(121)), "{stage:?}");
+            assert_eq!(promotion_due(&Situation { intent: Intent::Watch, ..shut }), None);
+            assert_eq!(promotion_due(&open), None);
+        }
+    }
+}
+
+#[test]
+fn the_looks_wait_with_the_promotion() {
+    let waiting = Situation { gate: Gate::Shut(at(125)), ..situation(CLAIMING, Write::None) };
+    assert_eq!(plan(&waiting).api, Some(Pace::Retry(at(125))));
+    let later = Situation { assign_from: at(130), ..waiting };
+    assert_eq!(plan(&later).api, Some(Pace::Retry(at(130))));
+    assert_eq!(plan(&Situation { gate: Gate::Promoting, ..waiting }).api, Some(Pace::Settling), "it may go elsewhere");
 }
 
 #[test]
@@ -197,8 +232,11 @@ fn nothing_is_believed_while_locked_or_out_of_a_hold() {
 #[test]
 fn only_the_backoff_and_the_base_stand_between_a_look_and_an_assign() {
     let s = situation(CLAIMING, Write::None);
-    assert_eq!(judge_api(&Situation { gate: at(121), ..s }, &look(118, Holder::Member(OLD))), Verdict::LookAgain);
-    assert_eq!(judge_api(&Situation { gate: at(120), ..s }, &look(118, Holder::Member(OLD))), Verdict::Assign);
+    assert_eq!(
+        judge_api(&Situation { assign_from: at(121), ..s }, &look(118, Holder::Member(OLD))),
+        Verdict::LookAgain
+    );
+    assert_eq!(judge_api(&Situation { assign_from: at(120), ..s }, &look(118, Holder::Member(OLD))), Verdict::Assign);
 }
 
 #[test]
@@ -269,15 +307,15 @@ fn the_reads_of_every_situation() {
     for stage in stages() {
         for write in writes() {
             for local in [Local::Unasked, Local::Mine, Local::NotMine, Local::Failed] {
-                for gate in [at(100), at(125)] {
-                    let s = Situation { local, gate, ..situation(stage, write) };
+                for assign_from in [at(100), at(125)] {
+                    let s = Situation { local, assign_from, ..situation(stage, write) };
                     let agrees = matches!(local, Local::Mine | Local::Unasked);
                     let want = match (write, stage) {
                         (Write::Asking | Write::Accepted { doubtful: false, .. }, _) => None,
                         (Write::Accepted { .. } | Write::Unanswered { .. } | Write::Refused, _) => Some(Pace::Settling),
                         (_, Stage::Held { .. }) => Some(if agrees { Pace::Proof } else { Pace::Doubt }),
                         (Write::Landed { .. }, _) => Some(Pace::Settling),
-                        (Write::None, _) if gate == at(100) => Some(Pace::Settling),
+                        (Write::None, _) if assign_from == at(100) => Some(Pace::Settling),
                         (Write::None, _) => Some(if local == Local::Mine { Pace::Doubt } else { retry }),
                     };
                     assert_eq!(plan(&s).api, want, "{s:?}");

@@ -19,17 +19,20 @@ enum Event {
     Lock(u64),
     Lags(u64, u64),
     Assign(u64, bool),
+    Promotion(u64, bool),
     Stray(u64),
     Retune(Params),
     Credentials,
 }
 
 fn retuned() -> impl Strategy<Value = Params> {
-    (100_u64..60_000, 10_u64..86_400, 1_u64..3_600, 6_u32..90).prop_map(|(verify, readiness, timeout, calls)| Params {
+    let numbers = (100_u64..60_000, 10_u64..86_400, 1_u64..3_600, 6_u32..90, any::<bool>());
+    numbers.prop_map(|(verify, readiness, timeout, calls, gated)| Params {
         verify_interval: Duration::from_millis(verify),
         readiness_interval: secs(readiness),
         claim_timeout: secs(timeout),
         calls_per_minute: calls,
+        gated,
         ..params()
     })
 }
@@ -77,6 +80,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (1_u64..20_000).prop_map(Event::Lock),
         1 => (0_u64..6_000, 0_u64..20_000).prop_map(|(api, local)| Event::Lags(api, local)),
         1 => (100_u64..40_000, any::<bool>()).prop_map(|(takes, well)| Event::Assign(takes, well)),
+        1 => (100_u64..40_000, any::<bool>()).prop_map(|(takes, well)| Event::Promotion(takes, well)),
         1 => (0_u64..50).prop_map(Event::Stray),
         2 => retuned().prop_map(Event::Retune),
         1 => Just(Event::Credentials),
@@ -120,6 +124,9 @@ fn play(w: &mut World, held: &mut bool, event: Event) {
         Event::Assign(takes, well) => {
             (w.assign_takes, w.assign_ends_well) = (Duration::from_millis(takes), well);
         }
+        Event::Promotion(takes, well) => {
+            (w.promotion_takes, w.promotion_ends_well) = (Duration::from_millis(takes), well);
+        }
         // A ticket that is not, or no longer, under way: a cancelled read's late answer.
         Event::Stray(back) => {
             w.feed(Input::Done {
@@ -136,9 +143,10 @@ proptest! {
         first in holder(),
         seed: u64,
         calls_per_minute in 6_u32..90,
+        gated: bool,
         events in prop::collection::vec((event(), 0_u64..15_000), 1..40),
     ) {
-        let mut w = World::with(Params { seed, calls_per_minute, ..params() }, first);
+        let mut w = World::with(Params { seed, calls_per_minute, gated, ..params() }, first);
         let mut held = false;
         for (event, millis) in events {
             play(&mut w, &mut held, event);
@@ -147,7 +155,8 @@ proptest! {
         // All heals: faults end, a takeover with the holder in its base. Slow
         // retries and the longest stuck action are over within this time.
         (w.api_lag, w.local_lag, w.assign_ends_well) = (Duration::ZERO, Duration::ZERO, true);
-        w.retune(Params { calls_per_minute, ..params() });
+        w.promotion_ends_well = true;
+        w.retune(Params { calls_per_minute, gated, ..params() });
         w.run(secs(120));
         if let Holder::Foreign(_) = w.truth() {
             w.move_to(Holder::Nobody);
@@ -156,6 +165,7 @@ proptest! {
         w.run(secs(200));
         prop_assert_eq!(w.state(), ClaimState::Held);
         prop_assert_eq!(w.truth(), ME);
+        prop_assert!(w.report().promoted.is_some(), "the gate is open in the end");
         let (assigns, quiet) = (w.assigns.len(), w.now);
         w.run(HOUR);
         prop_assert_eq!(w.assigns.len(), assigns, "at rest nothing is written");

@@ -53,11 +53,17 @@ pub(super) struct World {
     pub(super) latency: Duration,
     pub(super) assign_takes: Duration,
     pub(super) assign_ends_well: bool,
+    pub(super) promotion_takes: Duration,
+    pub(super) promotion_ends_well: bool,
     /// The age of what the API, and metadata, say.
     pub(super) api_lag: Duration,
     pub(super) local_lag: Duration,
     pub(super) calls: Vec<(Time, Action)>,
     pub(super) assigns: Vec<Time>,
+    pub(super) promotions: Vec<Time>,
+    /// The hold that the promotion under way was asked for in, and the one that was promoted.
+    promoting: Option<Time>,
+    promoted: Option<Time>,
     pub(super) reports: Vec<(Time, ClaimReport)>,
     pub(super) milestones: Vec<(Time, Milestone)>,
     pub(super) failures: Vec<FailureClass>,
@@ -72,6 +78,7 @@ pub(super) fn params() -> Params {
         readiness_interval: Duration::from_secs(300),
         claim_timeout: Duration::from_secs(60),
         calls_per_minute: 60,
+        gated: false,
         seed: 7,
     }
 }
@@ -101,10 +108,15 @@ impl World {
             latency: Duration::from_millis(50),
             assign_takes: Duration::from_secs(3),
             assign_ends_well: true,
+            promotion_takes: Duration::from_secs(2),
+            promotion_ends_well: true,
             api_lag: Duration::ZERO,
             local_lag: Duration::from_millis(500),
             calls: Vec::new(),
             assigns: Vec::new(),
+            promotions: Vec::new(),
+            promoting: None,
+            promoted: None,
             reports: Vec::new(),
             milestones: Vec::new(),
             failures: Vec::new(),
@@ -116,7 +128,15 @@ impl World {
 
     pub(super) fn intend(&mut self, intent: Intent) {
         self.intent = intent;
+        self.open_gate(self.params.gated);
         self.feed(Input::Intent(intent));
+    }
+
+    /// A hold that has once had no gate is past it.
+    fn open_gate(&mut self, gated: bool) {
+        if !gated {
+            self.promoted = self.hold_since();
+        }
     }
 
     /// A takeover now; the base has `base`.
@@ -132,7 +152,9 @@ impl World {
 
     /// A reload.
     pub(super) fn retune(&mut self, params: Params) {
+        let gated = self.params.gated && params.gated;
         self.params = params.clone();
+        self.open_gate(gated);
         self.feed(Input::Params(params));
     }
 
@@ -205,7 +227,10 @@ impl World {
                 self.move_to(Holder::Mine);
             }
         } else if let Some(index) = self.in_flight.iter().position(|(at, ..)| *at == next) {
-            let (_, ticket, _, outcome) = self.in_flight.remove(index);
+            let (_, ticket, action, outcome) = self.in_flight.remove(index);
+            if action == Action::Promote && outcome == Outcome::Promoted && self.promoting == self.hold_since() {
+                self.promoted = self.promoting;
+            }
             self.feed(Input::Done { ticket, outcome });
         } else {
             self.feed(Input::Timer);
@@ -229,7 +254,7 @@ impl World {
                 Output::Cancel { ticket } => {
                     let index = self.in_flight.iter().position(|(_, known, ..)| *known == ticket);
                     let (.., action, _) = self.in_flight.remove(index.expect("only what is under way is cancelled"));
-                    assert_ne!(action, Action::Assign, "an assign is never cancelled");
+                    assert!(!matches!(action, Action::Assign | Action::Promote), "{action:?} is never cancelled");
                 }
                 Output::Report(report) => {
                     assert_ne!(Some(&report), self.reports.last().map(|(_, last)| last), "a report is news");
@@ -248,10 +273,9 @@ impl World {
     }
 
     fn start(&mut self, ticket: Ticket, action: Action) {
-        if !matches!(action, Action::LookLocal | Action::Warm) {
-            let calls = self.calls.iter().filter(|(at, action)| {
-                *at + Duration::from_secs(60) > self.now && !matches!(action, Action::LookLocal | Action::Warm)
-            });
+        if is_request(action) {
+            let minute = Duration::from_secs(60);
+            let calls = self.calls.iter().filter(|(at, action)| *at + minute > self.now && is_request(*action));
             assert!(calls.count() < self.params.calls_per_minute as usize, "the budget of calls is kept");
         }
         let same = |other: &Action| std::mem::discriminant(other) == std::mem::discriminant(&action);
@@ -262,11 +286,24 @@ impl World {
             let Intent::Hold(hold) = self.intent else { panic!("an assign out of a hold") };
             let (holder, locked) = self.just_seen.expect("an assign follows a look at once");
             assert!(!locked && hold.base.allows(holder), "an assign over {holder:?}, the base being {:?}", hold.base);
+            assert!(self.promoted == Some(hold.since), "an assign while the gate is shut");
             self.assigns.push(self.now);
+        }
+        if action == Action::Promote {
+            assert!(self.hold_since().is_some() && self.params.gated, "nobody asked for a promotion");
+            self.promotions.push(self.now);
+            self.promoting = self.hold_since();
         }
         self.calls.push((self.now, action));
         let (wait, outcome) = self.answer(action);
         self.in_flight.push((self.now + wait, ticket, action, outcome));
+    }
+
+    fn hold_since(&self) -> Option<Time> {
+        match self.intent {
+            Intent::Hold(hold) => Some(hold.since),
+            Intent::Yield | Intent::Warm | Intent::Watch => None,
+        }
     }
 
     fn seen(&self, lag: Duration) -> Holder {
@@ -285,6 +322,8 @@ impl World {
             Action::Assign => (Call::Assign, false),
             Action::Poll { .. } => (Call::Poll, false),
             Action::Warm => return (self.latency, Outcome::Warmed),
+            Action::Promote if self.promotion_ends_well => return (self.promotion_takes, Outcome::Promoted),
+            Action::Promote => return (self.promotion_takes, failure(FailureClass::Again)),
         };
         let now = self.now;
         let hit = |(from, until, of, _): &&(Time, Time, Call, Fault)| *from <= now && now < *until && *of == call;
@@ -307,7 +346,7 @@ impl World {
                 Some((_, false)) => Progress::Errored,
                 None => Progress::Pending,
             }),
-            Action::Warm => Outcome::Warmed,
+            Action::Warm | Action::Promote => Outcome::Warmed, // answered above
         };
         let lost = (Duration::from_secs(5), failure(FailureClass::Unanswered));
         match (fault, outcome) {
@@ -337,5 +376,5 @@ pub(super) fn is_api_look(action: Action) -> bool {
 }
 
 pub(super) fn is_request(action: Action) -> bool {
-    !matches!(action, Action::LookLocal | Action::Warm)
+    !matches!(action, Action::LookLocal | Action::Warm | Action::Promote)
 }
