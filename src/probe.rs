@@ -28,11 +28,11 @@ use crate::proto::election::event::{ProbeOutcome, ProbeResult};
 use crate::proto::time::{Duration, Time};
 use crate::sys::clock;
 
-/// From one probe to the next while they are wanted.
-pub const PERIOD: Duration = Duration::from_millis(125);
+/// From one probe to the next while they are wanted, where their time limit leaves room for it.
+const PERIOD: Duration = Duration::from_millis(125);
 
-/// Probes under way at most: with the longest time limit, 2 s, one begins each quarter of a second.
-const IN_FLIGHT: usize = 8;
+/// Probes under way at most. They are spread over the time limit, so that none waits for others to end.
+const IN_FLIGHT: u32 = 8;
 
 /// At rest a probe that failed is repeated after this, so that a mended one is seen soon.
 const AGAIN: Duration = Duration::from_secs(10);
@@ -89,6 +89,7 @@ pub struct Prober {
 async fn run(prober: Prober, at_rest: Duration, mut wanted: watch::Receiver<bool>, reports: mpsc::Sender<Report>) {
     let mut under_way = FuturesUnordered::new();
     let mut next = clock::now();
+    let period = PERIOD.max(prober.limit / IN_FLIGHT);
     loop {
         let active = *wanted.borrow_and_update();
         tokio::select! {
@@ -100,9 +101,9 @@ async fn run(prober: Prober, at_rest: Duration, mut wanted: watch::Receiver<bool
                     next = clock::now();
                 }
             }
-            () = sleep(next - clock::now()), if under_way.len() < IN_FLIGHT => {
+            () = sleep(next - clock::now()), if under_way.len() < IN_FLIGHT as usize => {
                 under_way.push(prober.ask());
-                next = clock::now() + if active { PERIOD } else { at_rest };
+                next = clock::now() + if active { period } else { at_rest };
             }
             Some(report) = under_way.next() => {
                 let report: Report = report;

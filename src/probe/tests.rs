@@ -133,16 +133,15 @@ async fn one_at_the_start_then_none_until_they_are_wanted_and_then_again_and_aga
     assert!(server.seen().connections >= 5);
 }
 
-/// Probes that hang do not keep the next ones from being begun, and there are never too many.
+/// Probes that hang do not keep the next ones from being begun: one after the other these would take 16 s.
 #[tokio::test]
-async fn they_overlap_and_are_bounded() {
+async fn they_overlap() {
     let server = Server::start([Reply::Silence]).await;
-    let settings = Probe { target: http_target(&server), timeout: Duration::from_secs(3_600) };
+    let settings = Probe { target: http_target(&server), timeout: *Probe::TIMEOUTS.end() };
     let (_wanted, wishes) = watch::channel(true);
     let (reports, _reported) = mpsc::channel(REPORTS);
     let running = Prober::new(&settings, None, Resolver::default()).unwrap().start(AGAIN, wishes, reports);
-    server.wait_for(|seen| seen.requests.len() == IN_FLIGHT).await;
-    assert!(server.seen().connections <= IN_FLIGHT);
+    server.wait_for(|seen| seen.requests.len() >= IN_FLIGHT as usize).await;
     drop(running);
 }
 

@@ -222,7 +222,7 @@ fn probe_words(at: Stamp, probe: &Probe, style: Style) -> String {
     } else {
         String::new()
     };
-    format!("{answered}{since}{deferred}; {}{detail}", clean(&probe.target))
+    format!("{answered}{since}: {}{detail}{deferred}", clean(&probe.target))
 }
 
 fn this_node(status: &Status, Group { facts, verdict: told }: &Group, width: usize, style: Style) -> String {

@@ -563,6 +563,18 @@ mod tests {
                 .to_owned()),
             "there is no master: the address is on web-1; the API said so 0.9 s before; rank 0"
         );
+        let probed = |answered, failing_since| {
+            let probe = Some(ProbeEvidence { answered, failing_since });
+            evidence(&why, &Evidence { probe, ..facts }, at, |_| "web-1".to_owned())
+        };
+        let (answered, failing) = (Some(Time::from_millis(9_300)), Some(Time::from_millis(9_400)));
+        assert_eq!(
+            probed(None, failing),
+            "web-1 fell silent; last heard 1.5 s before; its host answers that no agent listens; \
+             the probe has failed for 0.6 s; rank 0"
+        );
+        assert!(probed(answered, failing).contains("; the probe has failed for 0.6 s and answered last 0.7 s before;"));
+        assert!(!probed(None, None).contains("probe"));
         let drained = evidence(&Reason::Drained, &Evidence { look: None, ..facts }, at, |_| String::new());
         assert!(!drained.contains("last heard"), "{drained}");
     }

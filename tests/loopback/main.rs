@@ -23,6 +23,7 @@ mod lab;
 mod lab_commands;
 mod oncall;
 mod operators;
+mod probe;
 mod reload;
 mod starts;
 mod step;

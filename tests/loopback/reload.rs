@@ -13,14 +13,14 @@ use super::step::{Expected, step};
 
 impl Node {
     /// Changes its configuration file; the agent knows nothing of it yet.
-    fn edit(&self, from: &str, to: &str) {
+    pub fn edit(&self, from: &str, to: &str) {
         let file = self.file("haagent.toml");
         let text = fs::read_to_string(&file).unwrap();
         assert!(text.contains(from), "{from:?} is not in {text}");
         fs::write(&file, text.replace(from, to)).unwrap();
     }
 
-    fn reload(&self) -> Said {
+    pub fn reload(&self) -> Said {
         self.command(&["reload", "--reason", "a test"])
     }
 

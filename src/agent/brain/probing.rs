@@ -18,8 +18,10 @@ impl Brain {
 
     pub(super) fn probed(&mut self, group: GroupIndex, report: &probe::Report) -> Result<(), HeartStuck> {
         let Some(GroupPart { name, probe: Some(part), .. }) = self.know.groups.get_mut(group.0) else { return Ok(()) };
-        if part.see(report, super::stamp()) {
-            self.stale = true;
+        let news = part.see(report, super::stamp());
+        self.stale |= news;
+        // While it is asked again and again, what follows from it is what is told.
+        if news && !*part.wanted.borrow() {
             let (target, detail) = (part.target(), &report.detail);
             match report.result.outcome {
                 ProbeOutcome::Answered => tracing::info!(group = %name, "the probe {target} is answered: {detail}"),

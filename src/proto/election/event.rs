@@ -232,8 +232,8 @@ pub enum Hindrance {
     },
     /// It woke late, and first reads what was sent to it meanwhile (rule 1).
     Late,
-    /// No check may fail here and nobody may have drained it. It holds the address and takes over
-    /// only if no candidate is heard for 4 D (rule 6).
+    /// It is no candidate: a check fails, or it is drained. With a time: it has the address, and takes over
+    /// then if no candidate is heard (rule 6).
     NotCandidate,
     /// It is no candidate, holds the address, and leaves it to a candidate that is heard (rule 6).
     CandidateHeard,

@@ -1,5 +1,6 @@
 use super::*;
 use crate::proto::ids::DropletId;
+use crate::view::status::Probe;
 use crate::view::status::samples::{self, backup_facts, docker, drain, master_facts, node, peer};
 
 fn of(this: &str, facts: &GroupFacts) -> Verdict {
@@ -336,4 +337,55 @@ fn a_hook_of_the_present_state_that_does_not_succeed_is_a_warning_and_one_of_the
         [1, 2, 3, 4, 11, 12, 13, 21, 103, 111].map(nth).join(" "),
         "1st 2nd 3rd 4th 11th 12th 13th 21st 103rd 111th"
     );
+}
+
+/// A backup that hears no master and asks the service.
+fn probing(answered: Option<bool>) -> GroupFacts {
+    let mut facts = backup_facts();
+    facts.master = None;
+    facts.peers[0].presence = Presence::Silent;
+    facts.claims[0].word = Some(Word::Api);
+    let defers = answered == Some(true);
+    facts.probe = Some(Probe { answered, probing: true, defers, ..samples::probe() });
+    facts
+}
+
+#[test]
+fn a_silent_holder_whose_service_answers_serves_and_the_takeover_is_said_to_wait() {
+    let verdict = of("web-2", &probing(Some(true)));
+    assert_eq!((verdict.served, verdict.severity), (Some(true), Severity::Warning), "{verdict:?}");
+    assert!(says(&verdict, "the service answers through it, so nothing is moved: mend"), "{verdict:?}");
+    for answered in [Some(false), None] {
+        let verdict = of("web-2", &probing(answered));
+        assert_eq!((verdict.served, verdict.severity), (None, Severity::Critical), "{answered:?}");
+    }
+    // What answered five minutes ago, at rest, proves nothing now.
+    let mut facts = probing(Some(true));
+    facts.probe.as_mut().unwrap().probing = false;
+    assert_eq!(of("web-2", &facts).served, None);
+}
+
+#[test]
+fn a_probe_that_is_not_answered_though_all_is_well_is_a_warning_with_its_mend() {
+    let mut facts = backup_facts();
+    let detail = Some("connection refused".to_owned());
+    facts.probe = Some(Probe { answered: Some(false), detail, ..samples::probe() });
+    let verdict = of("web-2", &facts);
+    assert_eq!((verdict.served, verdict.severity), (Some(true), Severity::Warning));
+    assert!(
+        says(
+            &verdict,
+            "the probe http://203.0.113.10/health is not answered though web-1 holds 203.0.113.10: connection refused"
+        ),
+        "{verdict:?}"
+    );
+    facts.probe.as_mut().unwrap().answered = None;
+    assert!(says(&of("web-2", &facts), "cannot ask: connection refused"));
+    // Not asked yet, answered, and on the holder itself: no word.
+    facts.probe.as_mut().unwrap().detail = None;
+    assert_eq!(of("web-2", &facts).severity, Severity::Ok);
+    facts.probe = Some(samples::probe());
+    assert_eq!(of("web-2", &facts).severity, Severity::Ok);
+    let held = with(|facts| facts.probe = Some(Probe { answered: Some(false), ..samples::probe() }));
+    assert_eq!(held.severity, Severity::Ok, "its own packets need not come back to it");
 }

@@ -47,6 +47,16 @@ pub(super) fn deposed() -> GroupFacts {
     facts
 }
 
+pub(super) fn deferred() -> GroupFacts {
+    let mut facts = samples::backup_facts();
+    (facts.master, facts.master_since, facts.master_reason, facts.last_move) = (None, None, None, None);
+    facts.peers[0].presence = Presence::Silent;
+    facts.peers[0].heard_ms_ago = Some(12_300);
+    facts.claims[0].word = Some(Word::Api);
+    facts.probe = Some(Probe { probing: true, defers: true, ..samples::probe() });
+    facts
+}
+
 pub(super) fn wrong_key() -> GroupFacts {
     let mut facts = samples::master_facts();
     facts.last_move = None;
@@ -109,6 +119,11 @@ fn a_foreign_holder_is_critical_and_named() {
 #[test]
 fn a_deposed_node_says_whose_word_it_goes_by() {
     looks_like(&page("web-1", deposed()), include_str!("pages/deposed.txt"));
+}
+
+#[test]
+fn a_takeover_that_an_answering_service_defers_is_said_where_one_looks_first() {
+    looks_like(&page("web-2", deferred()), include_str!("pages/deferred.txt"));
 }
 
 #[test]

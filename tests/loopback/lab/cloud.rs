@@ -42,6 +42,11 @@ impl Cloud {
         Self { api: text("api"), control: text("control"), metadata: ready["metadata"].clone(), reserved_ip, process }
     }
 
+    /// The line that makes agents of a lab with a network probe the service.
+    pub fn probe(&self) -> String {
+        format!("probe.http = \"http://localhost:{}/health\"", self.reserved_ip.port())
+    }
+
     /// Where a droplet's metadata service listens.
     pub fn metadata(&self, droplet: u64) -> String {
         self.metadata[droplet.to_string()].as_str().unwrap().to_owned()

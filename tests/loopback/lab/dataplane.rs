@@ -11,7 +11,8 @@ use super::wait::pause;
 /// No answer after this long counts as none: the client tries again.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// A service that tells its node's name to whoever connects, and then keeps the connection.
+/// A service that tells its node's name to whoever asks for it, and then keeps the connection. It
+/// answers a GET as any web server does.
 #[derive(Debug)]
 pub struct Service {
     pub address: SocketAddr,
@@ -28,8 +29,12 @@ impl Service {
         std::thread::spawn(move || {
             let mut kept = Vec::new();
             for mut client in listener.incoming().flatten() {
-                if !is_gone.load(Ordering::Relaxed) && writeln!(client, "{name}").is_ok() {
-                    kept.push(client);
+                let asked = ask_of(&mut client);
+                match asked.as_deref() {
+                    _ if is_gone.load(Ordering::Relaxed) => {}
+                    Some(WHO) if writeln!(client, "{name}").is_ok() => kept.push(client),
+                    Some(b"GET") => drop(client.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n")),
+                    Some(_) | None => {}
                 }
             }
         });
@@ -44,6 +49,24 @@ impl Service {
     pub fn come_back(&self) {
         self.gone.store(false, Ordering::Relaxed);
     }
+}
+
+/// What a client asks for a name with.
+const WHO: &[u8] = b"who\n";
+
+/// What is asked: [`WHO`], or the first word of a whole HTTP head.
+fn ask_of(client: &mut TcpStream) -> Option<Vec<u8>> {
+    client.set_read_timeout(Some(PATIENCE)).ok()?;
+    let mut asked = Vec::new();
+    while asked != WHO && !asked.ends_with(b"\r\n\r\n") && asked.len() < 4096 {
+        let mut byte = [0];
+        client.read_exact(&mut byte).ok()?;
+        asked.extend(byte);
+    }
+    if asked != WHO {
+        asked.truncate(asked.iter().position(|byte| *byte == b' ')?);
+    }
+    Some(asked)
 }
 
 /// A client that stays connected to the reserved IP. A move cuts its connection, and the next
@@ -85,6 +108,7 @@ impl Drop for Client {
 fn stay_connected(reserved_ip: SocketAddr, heard: &Mutex<Vec<String>>) -> Option<()> {
     let mut stream = TcpStream::connect_timeout(&reserved_ip, PATIENCE).ok()?;
     stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    stream.write_all(WHO).ok()?;
     let mut name = Vec::new();
     while name.last() != Some(&b'\n') {
         let mut byte = [0];

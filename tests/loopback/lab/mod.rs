@@ -6,6 +6,7 @@ pub mod dataplane;
 mod engine;
 pub mod hooks;
 pub mod http;
+pub mod network;
 pub mod node;
 pub mod process;
 pub mod wait;
@@ -20,6 +21,7 @@ use tempfile::TempDir;
 use self::cloud::{Cloud, RESERVED_IP};
 use self::dataplane::{Client, Service};
 use self::hooks::Hooks;
+use self::network::Network;
 use self::node::Node;
 use self::wait::{DEADLINE, until};
 
@@ -50,6 +52,10 @@ pub struct Setup {
     pub hooks_settings: &'static str,
     /// The agents run `conf/haagent.toml`, with what only this lab can know filled in.
     pub example: bool,
+    /// Heartbeats go through a network that can be cut.
+    pub network: bool,
+    /// The agents probe the service through the reserved IP; in a lab with a network.
+    pub probe: bool,
 }
 
 impl Default for Setup {
@@ -63,6 +69,8 @@ impl Default for Setup {
             hooks: &[],
             hooks_settings: "",
             example: false,
+            network: false,
+            probe: false,
         }
     }
 }
@@ -73,6 +81,7 @@ pub struct Lab {
     nodes: Vec<Node>,
     pub client: Client,
     pub cloud: Cloud,
+    network: Option<Network>,
     _stranger: Service,
     setup: Setup,
     pub port: u16,
@@ -106,13 +115,20 @@ impl Lab {
         let world = world(&setup, &nodes, *stranger_address, &stranger);
         let cloud = Cloud::start(&world, &folder.path().join("cloud.log"));
         let client = Client::start(cloud.reserved_ip);
+        let network = setup.network.then(|| Network::start(&nodes, &folder.path().join("network.log")));
         let hooks = Hooks::new(setup.hooks, setup.nodes);
         for node in &nodes {
+            let port = network.as_ref().map_or(port, |network| network.port(&node.name));
             let mut configuration = configuration(&setup, node, member_addresses, port, &cloud);
             configuration.push_str(&hooks.configuration(setup.hooks_settings));
             node.configure(&configuration, KEY);
         }
-        Self { hooks, nodes, client, cloud, _stranger: stranger, setup, port, _folder: folder }
+        Self { hooks, nodes, client, cloud, network, _stranger: stranger, setup, port, _folder: folder }
+    }
+
+    /// The network, of a lab that was made with one.
+    pub fn network(&self) -> &Network {
+        self.network.as_ref().expect("a lab with a network")
     }
 
     pub fn node(&self, name: &str) -> &Node {
@@ -209,11 +225,13 @@ fn world(setup: &Setup, nodes: &[Node], stranger_address: Ipv4Addr, stranger: &S
         .push(json!({"id": STRANGER, "name": "stranger", "private": stranger_address, "service": stranger.address}));
     let tokens: Vec<Value> = nodes.iter().map(|node| json!({"token": node.token(), "droplet": node.droplet})).collect();
     let holder = nodes.iter().find(|node| node.name == setup.holder).map(|node| node.droplet);
+    // A probe may ask the claimed address or a name, and there is one name on every host.
+    let dataplane = if setup.network { Ipv4Addr::LOCALHOST } else { stranger_address };
     json!({
         "api": any_port(stranger_address), "control": any_port(stranger_address),
         "settings": {"action_ms": 200},
         "token": tokens, "droplet": droplets,
-        "reserved_ip": [{"ip": RESERVED_IP, "holder": holder, "dataplane": any_port(stranger_address)}],
+        "reserved_ip": [{"ip": RESERVED_IP, "holder": holder, "dataplane": any_port(dataplane)}],
     })
 }
 
@@ -264,7 +282,7 @@ socket = {:?}
 
 [group.web]
 peers = {peers:?}
-majority = false
+majority = false{}
 {}
 
 [[group.web.check]]
@@ -280,6 +298,7 @@ digitalocean.reserved_ip = "{RESERVED_IP}"
         cloud.api,
         cloud.metadata(node.droplet),
         node.engine.socket,
+        if setup.probe { format!("\n{}", cloud.probe()) } else { String::new() },
         setup.group,
         setup.check,
     )

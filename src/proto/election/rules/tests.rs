@@ -184,9 +184,9 @@ fn the_skew_counts_from_complete_evidence() {
     let since = BEGAN + DEAD * 2;
     let finding = Finding::Failing { complete: since + probe::FAILING, since };
     let second = Vacancy { finding, rank: Rank(1), now: since + probe::FAILING, ..vacancy() };
-    let until = Some(DEAD * 2 + probe::FAILING + INTERVAL / 2);
-    assert_eq!(waits(&second), (Hindrance::Silence { master: Some(MASTER) }, until));
-    takes(&Vacancy { now: BEGAN + until.unwrap(), ..second });
+    let until = DEAD * 2 + probe::FAILING + INTERVAL / 2;
+    assert_eq!(waits(&second), (Hindrance::Silence { master: Some(MASTER) }, Some(until)));
+    takes(&Vacancy { now: BEGAN + until, ..second });
 }
 
 #[test]
