@@ -116,7 +116,8 @@ async fn the_hook_of_the_state_that_is_reached_is_run_with_what_the_documentatio
     assert_eq!(bench.log(), expected);
     let mut told: Vec<&str> = expected.iter().filter_map(|line| line["HAAGENT_".len()..].split('=').next()).collect();
     let mut documented = documented();
-    (told.sort(), documented.sort());
+    told.sort();
+    documented.sort();
     assert_eq!(told, documented);
 }
 

@@ -135,7 +135,7 @@ pub async fn run(order: Order) -> Result<Ended, StartError> {
         // Should it start after all, it is killed at once: nobody keeps it.
         Err(_) => return Err(StartError::Hangs(path)),
     };
-    Ok(running.to_end(deadline).await)
+    Ok(running.finish(deadline).await)
 }
 
 /// A started program; killed with its group when dropped before its end.
@@ -193,7 +193,7 @@ impl Running {
         })
     }
 
-    async fn to_end(&mut self, deadline: Duration) -> Ended {
+    async fn finish(&mut self, deadline: Duration) -> Ended {
         let mut output = Output::default();
         let (mut out, mut err) = ([0; CHUNK], [0; CHUNK]);
         let mut late = Late::No;

@@ -1,10 +1,10 @@
 //! Programs of the operator that follow the mastership: in order, as levels, and never in the way.
 
 use std::fs;
-use std::time::Duration;
 
 use serde_json::Value;
 
+use super::lab::node::Said;
 use super::lab::wait::{DEADLINE, until};
 use super::lab::{Lab, Setup};
 
@@ -147,15 +147,36 @@ fn an_agent_whose_hooks_others_may_replace_does_not_start() {
     fs::set_permissions(&program, fs::Permissions::from_mode(0o777)).unwrap();
     let said = b.run_to_its_end(&[]);
     said.expect_code(78);
-    let words = format!("group.web.hooks.on_master: {} can be written to by others (mode 0777)", program.display());
-    assert!(said.complaints.contains(&words) && said.complaints.contains("chmod go-w"), "{}", said.complaints);
-    let checked = b.check_configuration();
-    checked.expect_code(1);
-    assert!(checked.complaints.contains("can be written to by others"), "{}", checked.complaints);
-    // What is not to be replaced, it is told of at each run, too.
+    let words = format!("{} can be written to by others (mode 0777)", program.display());
+    let refused = |said: &Said, code| {
+        said.expect_code(code);
+        let told = format!("{}{}", said.out, said.complaints);
+        assert!(told.contains(&words) && told.contains("chmod go-w"), "{told}");
+    };
+    refused(&said, 78);
+    refused(&b.config_check(), 1);
+    refused(&lab.node("a").command(&["reload"]), 1);
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    b.config_check().expect_code(0);
     b.start();
     b.until("it is backup", |group| group["state"] == "backup");
-    b.check_configuration().expect_code(0);
-    assert!(until(Duration::ZERO, || b.group()).is_ok());
+    lab.node("a").command(&["reload"]).expect_code(0);
+}
+
+#[test]
+fn a_reload_takes_hooks_over_and_runs_nothing_again_that_has_succeeded() {
+    let lab = Lab::settled(Setup { hooks: &[("on_master", WRITES), ("on_fault", WRITES)], ..Setup::default() });
+    hooks_ran(&lab, "a", &["on_master master nobody"]);
+    for node in lab.nodes() {
+        let file = node.file("haagent.toml");
+        let text = fs::read_to_string(&file).unwrap();
+        fs::write(&file, text.replace("on_fault = ", "on_backup = ")).unwrap();
+        node.command(&["reload"]).expect_code(0);
+    }
+    // What is new is of the state that lasts; what has run is not changed by it.
+    hooks_ran(&lab, "b", &["on_backup backup nobody"]);
+    hooks_ran(&lab, "a", &["on_master master nobody"]);
+    lab.node("a").command(&["failover"]).expect_code(0);
+    hooks_ran(&lab, "a", &["on_master master nobody", "on_backup backup a"]);
+    hooks_ran(&lab, "b", &["on_backup backup nobody", "on_master master a"]);
 }

@@ -23,6 +23,14 @@ pub(crate) enum Target {
 /// The droplet that is no member.
 pub(crate) const FOREIGN: DropletId = DropletId(9_999);
 
+/// What a host's configuration file says of what a reload may change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct File {
+    pub(crate) preempt: bool,
+    pub(crate) claim_timeout: Duration,
+    pub(crate) priority: u8,
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Fault {
     /// The host is gone at once. The API shows its droplet `off`, or (dead hypervisor) still `active`.
@@ -65,6 +73,11 @@ pub(crate) enum Fault {
     Priority {
         host: Host,
         priority: u8,
+    },
+    /// The file is another one, and the agent, if it runs, reads it again.
+    Reload {
+        host: Host,
+        file: File,
     },
     Drain {
         host: Host,
@@ -157,6 +170,11 @@ impl fmt::Display for Fault {
             Self::Sick { host } => write!(f, "{} sick", name(*host)),
             Self::Healthy { host } => write!(f, "{} healthy", name(*host)),
             Self::Priority { host, priority } => write!(f, "{} has priority {priority}", name(*host)),
+            Self::Reload { host, file: File { preempt, claim_timeout, priority } } => write!(
+                f,
+                "{} reloads: priority {priority}, preempt {preempt}, claim_timeout {claim_timeout:?}",
+                name(*host)
+            ),
             Self::Drain { host } => write!(f, "drain {}", name(*host)),
             Self::Resume { host } => write!(f, "resume {}", name(*host)),
             Self::Failover { host, to: Some(to) } => write!(f, "failover at {} to {}", name(*host), name(*to)),

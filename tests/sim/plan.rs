@@ -5,7 +5,7 @@
 use haagent::proto::time::Duration;
 
 use crate::cloud::{Api, Profile};
-use crate::faults::{Fault, Host, Target};
+use crate::faults::{Fault, File, Host, Target};
 use crate::invariants::Terms;
 use crate::rng::Rng;
 use crate::world::Setup;
@@ -79,10 +79,20 @@ impl Plan {
     fn one_fault(&mut self, rng: &mut Rng) {
         let begin = rng.millis(0..=3_000);
         let length = rng.millis(300..=40_000);
-        let (faults, terms) = single(rng, &self.setup, begin, begin + length);
+        let mut reloading = self.reloading();
+        let (faults, terms) = if reloading.percent(6.0) {
+            reloads(&mut reloading, &self.setup, begin, begin + length)
+        } else {
+            single(rng, &self.setup, begin, begin + length)
+        };
         self.length = faults.last().map_or(begin, |(at, _)| *at) + Duration::from_secs(5);
         self.faults = faults;
         self.terms = terms;
+    }
+
+    /// Of its own, so that what a seed means without a reload stays as it is.
+    fn reloading(&self) -> Rng {
+        Rng::new(self.seed ^ 0x10ad)
     }
 
     fn storm(&mut self, rng: &mut Rng) {
@@ -90,6 +100,12 @@ impl Plan {
             let begin = rng.millis(0..=40_000);
             let length = rng.millis(200..=40_000);
             self.faults.extend(any(rng, &self.setup, begin, begin + length));
+        }
+        let mut reloading = self.reloading();
+        while reloading.percent(30.0) {
+            let (at, host) = (reloading.millis(0..=60_000), reloading.index(self.setup.hosts));
+            let preempt = reloading.percent(50.0);
+            self.faults.push((at, Fault::Reload { host, file: file(&mut reloading, preempt) }));
         }
         if self.setup.promote.is_some() && rng.percent(60.0) {
             let host = rng.index(self.setup.hosts);
@@ -151,6 +167,35 @@ fn reaction(setup: &Setup) -> Duration {
 /// An offer or a resignation: one round trip and three turns, and one assign.
 fn handed(setup: &Setup) -> Duration {
     Duration::from_millis(20) + *setup.channel.end() * 2 + one_assign(setup)
+}
+
+/// A file as an operator may write it; a claim has at least the time of one call of the API.
+fn file(rng: &mut Rng, preempt: bool) -> File {
+    let claim_timeout = Duration::from_secs(rng.pick(&[8, 20]));
+    File { preempt, claim_timeout, priority: rng.pick(&[50, 100, 150, 200]) }
+}
+
+/// Other files on some hosts, and again: nothing moves, unless `preempt` asks for it.
+fn reloads(rng: &mut Rng, setup: &Setup, begin: Duration, end: Duration) -> (Episode, Terms) {
+    let Target::Member(master) = setup.holder else { return (Vec::new(), Terms::default()) };
+    if rng.percent(30.0) {
+        let all = |host| {
+            let priority = if host == master { 100 } else { 200 };
+            let file = File { preempt: true, claim_timeout: setup.claim_timeout, priority };
+            (begin, Fault::Reload { host, file })
+        };
+        let terms = Terms { unserved: Some(handed(setup)), moves: Some(1), no_takeover: false };
+        return ((0..setup.hosts).map(all).collect(), terms);
+    }
+    let mut faults = Vec::new();
+    for at in [begin, end] {
+        for host in 0..setup.hosts {
+            let at = at + rng.millis(0..=500);
+            faults.push((at, Fault::Reload { host, file: file(rng, false) }));
+        }
+    }
+    faults.sort_by_key(|(at, _)| *at);
+    (faults, Terms { unserved: Some(reaction(setup)), moves: Some(0), no_takeover: true })
 }
 
 /// One fault with its end, and what is due.

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use haagent::proto::claim::event::{Action, ClaimReport, CloudActionId, FailureClass, Holder, Intent, Outcome, Ticket};
 use haagent::proto::claim::{Reconciler, STALE_READ, event as claim};
+use haagent::proto::election::event as election;
 use haagent::proto::election::event::{Candidacy, Command, ProbeOutcome, ProbeResult, Refusal, Transition};
 use haagent::proto::heartbeat::NodeState;
 use haagent::proto::ids::DropletId;
@@ -23,7 +24,7 @@ use haagent::proto::time::{Duration, Time};
 
 use crate::agent;
 use crate::cloud::{Api, Cloud, Move, Profile, failed};
-use crate::faults::{FOREIGN, Fault, Host as HostIndex, Target};
+use crate::faults::{FOREIGN, Fault, File, Host as HostIndex, Target};
 use crate::network::Network;
 use crate::planted::Bug;
 use crate::rng::Rng;
@@ -114,6 +115,7 @@ enum Word {
     Candidacy(Candidacy),
     Claim(ClaimReport),
     Reach(bool),
+    Params(Box<election::Params>),
     Probe(ProbeResult),
     Command(Command),
 }
@@ -126,6 +128,7 @@ enum Event {
     Brain { host: HostIndex, run: u32 },
     ToHeart { host: HostIndex, run: u32, word: Word },
     ToBrain { host: HostIndex, run: u32, intent: Intent },
+    Reload { host: HostIndex, run: u32 },
     WantProbes { host: HostIndex, run: u32, wanted: bool },
     NextProbe { host: HostIndex, run: u32, spell: u32 },
     ProbeEnds { host: HostIndex, run: u32, begun: Time, answered: bool },
@@ -209,6 +212,7 @@ pub(crate) struct Host {
     pub(crate) agent: Option<Agent>,
     pub(crate) paused: Option<Pause>,
     pub(crate) healthy: bool,
+    pub(crate) file: File,
     pub(crate) priority: u8,
     pub(crate) drained: bool,
     pub(crate) token: bool,
@@ -322,6 +326,11 @@ impl World {
                 agent: None,
                 paused: None,
                 healthy: true,
+                file: File {
+                    preempt: setup.preempt,
+                    claim_timeout: setup.claim_timeout,
+                    priority: setup.priorities[host],
+                },
                 priority: setup.priorities[host],
                 drained: false,
                 token: true,
@@ -447,6 +456,7 @@ impl World {
             }
             Event::ToHeart { host, run, .. }
             | Event::ToBrain { host, run, .. }
+            | Event::Reload { host, run }
             | Event::WantProbes { host, run, .. }
             | Event::NextProbe { host, run, .. }
             | Event::ProbeEnds { host, run, .. }
@@ -478,6 +488,7 @@ impl World {
                 }
                 self.brain(host, claim::Input::Intent(intent));
             }
+            Event::Reload { .. } => self.reload(host),
             Event::WantProbes { wanted, .. } => self.want_probes(host, wanted),
             Event::NextProbe { spell, .. } => self.begin_probe(host, spell),
             Event::ProbeEnds { begun, answered, .. } => self.end_probe(host, begun, answered),
@@ -572,7 +583,8 @@ impl World {
             Some(Bug::ForgetsMemory) => None,
             _ => self.hosts[host].disk.clone(),
         };
-        let (node, reconciler) = agent::cores(&self.setup, host, boot, local, memory, self.rng.word());
+        let (node, reconciler) =
+            agent::cores(&self.setup, self.hosts[host].file, host, boot, local, memory, self.rng.word());
         let now = self.now;
         let place = &mut self.hosts[host];
         place.runs += 1;
@@ -669,6 +681,7 @@ impl World {
                 Word::Candidacy(candidacy) => node::Input::Candidacy { group: GROUP, candidacy },
                 Word::Claim(report) => node::Input::Claim { group: GROUP, report },
                 Word::Reach(reachable) => node::Input::Reach { reachable },
+                Word::Params(params) => node::Input::Params { group: GROUP, params: *params },
                 Word::Probe(result) => node::Input::Probe { group: GROUP, result },
                 Word::Command(command) => node::Input::Command { group: GROUP, command },
             };
@@ -963,6 +976,16 @@ impl World {
         self.tell(host, Word::Candidacy(candidacy));
     }
 
+    /// The agent takes what its file says, as `haagent::agent` does it.
+    fn reload(&mut self, host: HostIndex) {
+        let file = self.hosts[host].file;
+        let params = agent::election_params(&self.setup, file, host);
+        self.tell(host, Word::Params(Box::new(params)));
+        self.set_health(host, self.hosts[host].healthy, file.priority);
+        let params = agent::claim_params(&self.setup, file, 0);
+        self.brain(host, claim::Input::Params(params));
+    }
+
     fn set_reach(&mut self, host: HostIndex, reachable: bool) {
         self.network.public_cut[host] = !reachable;
         self.probe(host);
@@ -1008,6 +1031,13 @@ impl World {
             Fault::Sick { host } => self.set_health(host, false, self.hosts[host].priority),
             Fault::Healthy { host } => self.set_health(host, true, self.hosts[host].priority),
             Fault::Priority { host, priority } => self.set_health(host, self.hosts[host].healthy, priority),
+            Fault::Reload { host, file } => {
+                let place = &mut self.hosts[host];
+                (place.file, place.priority) = (file, file.priority);
+                if let Some(run) = place.agent.as_ref().map(|agent| agent.run) {
+                    self.post(self.now, Event::Reload { host, run });
+                }
+            }
             Fault::Drain { host } => self.command(host, Command::Drain),
             Fault::Resume { host } => self.command(host, Command::Resume),
             Fault::Failover { host, to } => self.command(host, Command::Failover { to: to.map(address) }),

@@ -100,17 +100,22 @@ impl Brain {
     /// The file was read, or could not be.
     pub(super) fn end_reload(&mut self, outcome: Result<Box<Prepared>, Refused>) -> Result<(), HeartStuck> {
         let Some((reading, asker)) = self.reloads.under_way.take() else { return Ok(()) };
-        match outcome {
-            Ok(prepared) => self.swap(*prepared, asker)?,
+        let word = match outcome {
+            Ok(prepared) => {
+                self.swap(*prepared, asker)?;
+                "the configuration was read again"
+            }
             Err(refused) => {
                 if matches!(refused, Refused::Hangs) {
                     self.reloads.stuck = Some(reading);
                 }
                 self.refuse_reload(&refused, asker);
+                "a reload was refused: the old configuration goes on"
             }
-        }
+        };
+        // Refused or not, it is over.
         if self.ready
-            && let Err(error) = self.notifier.ready("the configuration was read again")
+            && let Err(error) = self.notifier.ready(word)
         {
             tracing::warn!("{}", crate::agent::explained(&error));
         }
@@ -155,5 +160,28 @@ impl Brain {
         }
         self.stale = true;
         asker.tell(refused.answer());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::clock;
+
+    fn nobody() -> Asker {
+        Asker { by: "root".to_owned(), reason: None, answer: None }
+    }
+
+    #[test]
+    fn one_at_a_time_and_none_beside_a_thread_that_hangs() {
+        let mut reloads = Reloads::default();
+        assert!(reloads.obstacle().is_none());
+        let (thread, reading) = Reading::of_a_test(clock::now());
+        reloads.under_way = Some((reading, nobody()));
+        assert!(matches!(reloads.obstacle(), Some(Refused::Busy)));
+        reloads.stuck = reloads.under_way.take().map(|(reading, _)| reading);
+        assert!(matches!(reloads.obstacle(), Some(Refused::StillHangs)));
+        drop(thread);
+        assert!(reloads.obstacle().is_none(), "it hangs no more");
     }
 }

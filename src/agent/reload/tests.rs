@@ -57,7 +57,7 @@ impl Host {
 
     /// What is said of a refused file, the folder left out.
     fn refused(&self) -> Vec<String> {
-        let refused = self.prepare().err().expect("it is refused");
+        let refused = self.prepare().expect_err("it is refused");
         assert!(refused.is_about_the_file());
         let here = self.folder.path().display().to_string();
         let lines: Vec<String> = refused.lines().iter().map(|line| line.replace(&here, ".")).collect();
@@ -149,10 +149,17 @@ fn status_names_the_first_problem_and_what_follows() {
     assert!(!text.contains('\n'));
 }
 
+impl Reading {
+    /// One whose thread is the test.
+    pub(in crate::agent) fn of_a_test(until: Time) -> (oneshot::Sender<Result<Box<Prepared>, Refused>>, Self) {
+        let (done, outcome) = oneshot::channel();
+        (done, Self { outcome, until })
+    }
+}
+
 #[tokio::test]
 async fn a_disk_that_hangs_costs_the_reload_and_is_noticed_until_it_goes_on() {
-    let (done, outcome) = oneshot::channel();
-    let mut reading = Reading { outcome, until: clock::now() };
+    let (done, mut reading) = Reading::of_a_test(clock::now());
     assert!(matches!(reading.ended().await, Err(Refused::Hangs)));
     assert!(reading.hangs());
     let host = Host::new();

@@ -286,3 +286,27 @@ proptest! {
         prop_assert_eq!(masters, 1, "{:?}", world.transitions);
     }
 }
+
+#[test]
+fn a_key_is_changed_on_one_node_after_the_other_and_no_datagram_is_refused() {
+    let mut world = World::pair();
+    world.run(DEAD * 2);
+    let states = world.states();
+    let accepted = |world: &World| [world.link(0, 1).counts.accepted, world.link(1, 0).counts.accepted];
+    // As docs/configuration.md has it: accept the new one too, send with it, forget the old one.
+    for (current, old) in [(7, Some(8)), (8, Some(7)), (8, None)] {
+        for node in [0, 1] {
+            let before = accepted(&world);
+            world.change_keys(node, current, old);
+            world.run(INTERVAL * 4);
+            let after = accepted(&world);
+            assert!(before.iter().zip(after).all(|(before, after)| after >= before + 4), "{before:?} {after:?}");
+        }
+    }
+    assert_eq!(world.states(), states);
+    assert_eq!([world.link(0, 1), world.link(1, 0)].map(|link| link.counts.wrong_key), [0, 0]);
+    // Out of order it would be seen.
+    world.change_keys(0, 9, None);
+    world.run(INTERVAL * 2);
+    assert!(world.link(1, 0).counts.wrong_key > 0 && world.link(0, 1).counts.wrong_key > 0);
+}

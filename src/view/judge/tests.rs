@@ -313,6 +313,32 @@ fn a_master_in_trouble_with_its_claim_is_a_warning_on_the_others_too() {
     }
 }
 
+#[test]
+fn a_hook_of_the_present_state_that_does_not_succeed_is_a_warning_and_one_of_the_past_is_not() {
+    use HookState::{Failed, Idle, Ok, Refused, Running, Timeout};
+    let said = |name: &str, state, attempts| {
+        with(|facts| {
+            let detail = Some("no route to the channel".to_owned());
+            facts.hooks = vec![Hook { exit_code: Some(3), attempts, detail, ..samples::hook(name, state) }];
+        })
+    };
+    for state in [Failed, Timeout, Refused] {
+        assert_eq!(said("on_master", state, 1).severity, Severity::Warning, "{state:?}");
+        assert_eq!(said("promote", state, 1).severity, Severity::Warning, "{state:?}");
+        assert_eq!(said("on_backup", state, 1).severity, Severity::Ok, "{state:?}: it is backup no more");
+    }
+    for state in [Idle, Running, Ok] {
+        assert_eq!(said("on_master", state, 1).severity, Severity::Ok, "{state:?}");
+    }
+    let words = "hook on_master failed (exit code 3, attempt 4): no route to the channel; it is run again";
+    assert_eq!(said("on_master", Failed, 4).concerns, [words]);
+    assert_eq!(said("on_master", Running, 2).concerns, ["hook on_master failed, and runs for the 2nd time"]);
+    assert_eq!(
+        [1, 2, 3, 4, 11, 12, 13, 21, 103, 111].map(nth).join(" "),
+        "1st 2nd 3rd 4th 11th 12th 13th 21st 103rd 111th"
+    );
+}
+
 /// A backup that hears no master and asks the service.
 fn probing(answered: Option<bool>) -> GroupFacts {
     let mut facts = backup_facts();

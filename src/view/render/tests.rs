@@ -137,6 +137,27 @@ fn a_check_that_could_not_be_run_says_why_and_what_mends_it() {
 }
 
 #[test]
+fn a_hook_says_how_it_ended_and_its_last_word() {
+    let mut facts = samples::master_facts();
+    facts.last_move = None;
+    let detail = Some("the replica lags 40 MB behind".to_owned());
+    facts.hooks = vec![
+        Hook { exit_code: Some(3), attempts: 4, detail, ..samples::hook("promote", HookState::Failed) },
+        Hook {
+            since: None,
+            duration_ms: None,
+            exit_code: None,
+            attempts: 0,
+            detail: None,
+            ..samples::hook("on_master", HookState::Idle)
+        },
+        samples::hook("on_backup", HookState::Ok),
+        samples::hook("on_fault", HookState::Running),
+    ];
+    looks_like(&page("web-1", facts), include_str!("pages/hooks.txt"));
+}
+
+#[test]
 fn what_a_silent_peer_said_before_is_not_shown() {
     let mut facts = samples::master_facts();
     facts.peers[0].presence = Presence::Silent;

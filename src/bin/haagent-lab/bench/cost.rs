@@ -36,15 +36,16 @@ pub(crate) async fn watch(processes: &[u32], time: Duration) -> Result<Vec<Cost>
         }
     }
     let watched = clock.now();
-    let of_one = |((folder, before), (resident, proportional)): ((&PathBuf, Duration), (Vec<f64>, Vec<f64>))| {
+    let mut costs = Vec::new();
+    for ((folder, before), (resident, proportional)) in folders.iter().zip(before).zip(memory) {
         let used = cpu_time(folder)?.saturating_sub(before);
-        Ok(Cost {
+        costs.push(Cost {
             resident: resident.into_iter().collect(),
             proportional: proportional.into_iter().collect(),
             cpu: used.as_secs_f64() * 60.0 / watched.as_secs_f64(),
-        })
-    };
-    folders.iter().zip(before).zip(memory).map(of_one).collect()
+        });
+    }
+    Ok(costs)
 }
 
 /// The size of a program's file, megabytes.

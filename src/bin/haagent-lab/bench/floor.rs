@@ -14,6 +14,7 @@ use super::{BenchError, bare};
 use crate::client::{self, CallError};
 use crate::clock::Clock;
 use crate::stage::StageError;
+use crate::stage::files::Folder;
 use crate::stage::process::Process;
 
 /// What the check's second look comes after, by default (`interval`).
@@ -35,7 +36,7 @@ impl Floor {
     /// Starts it.
     pub(crate) async fn set() -> Result<Self, BenchError> {
         let lab = std::env::current_exe().map_err(|source| BenchError::Proc { path: "haagent-lab".into(), source })?;
-        let folder = Folder::new()?;
+        let folder = Folder::new("haagent-lab-floor")?;
         let any = "127.0.0.1:0";
         let arguments = ["cloud", "--api", any, "--control", any];
         let log = folder.0.join("log");
@@ -49,7 +50,7 @@ impl Floor {
         let arguments = ["docker", "--socket", &engine_socket, "--name", "app"];
         let (engine, _) =
             Process::server("the engine of the floor", &lab, &arguments, &log).await.map_err(StageError::from)?;
-        Ok(Self { lab, api, control, engine: engine_socket, _cloud: cloud, _engine: engine, folder: folder })
+        Ok(Self { lab, api, control, engine: engine_socket, _cloud: cloud, _engine: engine, folder })
     }
 
     /// How long a bare program takes from this fault until its request to assign has arrived. None
@@ -149,24 +150,5 @@ impl Hearts {
     /// The process number of one of them.
     pub(crate) fn id(&self) -> Result<u32, BenchError> {
         Ok(self.first.id().map_err(StageError::from)?)
-    }
-}
-
-/// Where the engine's socket lies; removed when this is dropped.
-#[derive(Debug)]
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Result<Self, BenchError> {
-        let path = std::env::temp_dir().join(format!("haagent-lab-floor-{}", std::process::id()));
-        let made = std::fs::create_dir(&path);
-        made.map_err(|source| StageError::File { what: "make the folder", path: path.clone(), source })?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }

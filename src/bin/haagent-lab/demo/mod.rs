@@ -120,10 +120,10 @@ async fn acts(show: &mut Show, keep: bool) -> Result<(), DemoError> {
     death::play(show).await?;
     link::play(show).await?;
     sum::play(show).await?;
-    show.page.blank()?;
     if keep {
         commands::print(show)?;
     }
+    show.page.blank()?;
     let word = show.page.paint.paint(Tone::Good, "Verified:");
     show.page.lines(&[format!("{word} every step, by the cloud's log, by the client and by both agents.")])?;
     Ok(())

@@ -1,12 +1,13 @@
 //! The table at the end.
 
+use std::time::Duration;
+
 use super::DemoError;
 use super::evidence::{Evidence, agree, told};
 use super::page::INDENT;
 use super::paint::{Paint, Tone};
 use super::show::{FIRST, Over, Show};
 use super::timeline::signed;
-use std::time::Duration;
 
 /// How often the address must have moved in all.
 const MOVES: usize = 2;
@@ -19,6 +20,8 @@ pub(super) async fn play(show: &mut Show) -> Result<(), DemoError> {
     let (moves, _) = show.stage.cloud_events(0, "moved", Duration::ZERO).await?;
     let what = format!("{MOVES} moves in the cloud's log since its start, none without a fault");
     evidence.must(moves.len() == MOVES, what, || told(&moves));
+    let lost: usize = show.over.iter().filter(|row| row.moves == 0).map(|row| row.account.failed).sum();
+    evidence.must(lost == 0, "no request failed where nothing moved", || format!("{lost} failed"));
     agree(show, FIRST, &mut evidence).await?;
     evidence.say(show)
 }

@@ -47,16 +47,17 @@ impl Record {
         self.0.push_back(request);
     }
 
-    /// Those that were sent in `[from, to)`.
-    fn between(&self, from: Duration, to: Duration) -> impl Iterator<Item = &Request> {
-        self.0.iter().filter(move |request| (from..to).contains(&request.sent))
+    /// Those that were sent at this time or later.
+    fn since(&self, from: Duration) -> impl Iterator<Item = &Request> {
+        self.0.iter().filter(move |request| request.sent >= from)
     }
 
-    /// The requests that were sent in `[from, to)`. A gap that is open at one of the ends counts up to there.
+    /// The requests that ended in `[from, to)`: one that is under way is not known yet, and belongs to the time
+    /// in which it ends. A gap that is open at one of the ends counts up to there.
     pub(super) fn account(&self, from: Duration, to: Duration) -> Account {
         let mut account = Account::default();
         let mut answered = from;
-        for request in self.between(from, to) {
+        for request in self.0.iter().filter(|request| (from..to).contains(&request.ended)) {
             account.sent += 1;
             if request.host.is_none() {
                 account.failed += 1;
@@ -71,18 +72,18 @@ impl Record {
 
     /// When the first request failed that was sent at this time or later.
     pub(super) fn first_failure(&self, from: Duration) -> Option<Duration> {
-        self.between(from, Duration::MAX).find(|request| request.host.is_none()).map(|request| request.ended)
+        self.since(from).find(|request| request.host.is_none()).map(|request| request.ended)
     }
 
     /// When this host answered for the first time a request that was sent at this time or later.
     pub(super) fn first_answer(&self, from: Duration, host: &str) -> Option<Duration> {
         let answered = |request: &&Request| request.host.as_deref() == Some(host);
-        self.between(from, Duration::MAX).find(answered).map(|request| request.ended)
+        self.since(from).find(answered).map(|request| request.ended)
     }
 
     /// Who else answered a request that was sent at this time or later.
     pub(super) fn stranger(&self, from: Duration, host: &str) -> Option<&str> {
-        self.between(from, Duration::MAX).filter_map(|request| request.host.as_deref()).find(|other| *other != host)
+        self.since(from).filter_map(|request| request.host.as_deref()).find(|other| *other != host)
     }
 }
 
@@ -173,8 +174,11 @@ mod tests {
     #[test]
     fn each_request_belongs_to_one_time_only() {
         let record = record(&[Some("a"), None, Some("a"), None]);
-        let (early, late) = (record.account(ms(0), ms(1020)), record.account(ms(1020), ms(2000)));
-        assert_eq!((early.sent, early.failed, late.sent, late.failed), (2, 1, 2, 1));
+        for cut in [1020, 1021, 1022, 1023] {
+            let (early, late) = (record.account(ms(0), ms(cut)), record.account(ms(cut), ms(2000)));
+            assert_eq!((early.sent + late.sent, early.failed + late.failed), (4, 2), "{cut}");
+            assert_eq!(early.sent, if cut > 1022 { 3 } else { 2 }, "by its end, at {cut}");
+        }
     }
 
     #[test]

@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 
 use super::StageError;
 
-/// The folder of a stage; removed when this is dropped.
+/// A temporary folder; removed when this is dropped.
 #[derive(Debug)]
-pub(super) struct Folder(pub(super) PathBuf);
+pub(crate) struct Folder(pub(crate) PathBuf);
 
 impl Folder {
-    pub(super) fn new() -> Result<Self, StageError> {
-        let path = std::env::temp_dir().join(format!("haagent-lab-{}", std::process::id()));
+    /// Makes one for this process, called `name`.
+    pub(crate) fn new(name: &str) -> Result<Self, StageError> {
+        let path = std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
         make_folder(&path)?;
         Ok(Self(path))
     }

@@ -6,7 +6,7 @@
 //! * [`process`]: programs that cannot outlive the stage.
 
 mod app;
-mod files;
+pub(crate) mod files;
 mod host;
 pub(crate) mod process;
 
@@ -100,7 +100,7 @@ impl Stage {
     /// Starts everything. The first host holds the address.
     pub(crate) async fn set(scene: Scene) -> Result<Self, StageError> {
         let (haagent, lab) = (agent_program()?, lab_program()?);
-        let folder = Folder::new()?;
+        let folder = Folder::new("haagent-lab")?;
         let addresses = [Ipv4Addr::new(127, 0, 1, 1), Ipv4Addr::new(127, 0, 1, 2)];
         let nodes = [format!("{}={}", NAMES[0], addresses[0]), format!("{}={}", NAMES[1], addresses[1])];
         let arguments = ["network", "--node", &nodes[0], "--node", &nodes[1]];

@@ -99,7 +99,7 @@ proptest! {
         for (story, millis) in stories {
             tell(&mut bench, story);
             bench.drain();
-            bench.now = bench.now + Duration::from_millis(millis);
+            bench.now += Duration::from_millis(millis);
         }
         bench.drain();
         let (transitions, intents) = (bench.transitions.len(), bench.intents.len());
@@ -118,7 +118,7 @@ proptest! {
 #[test]
 fn other_settings_are_advertised_at_once_and_the_rest_of_who_it_is_stays() {
     let mut bench = Bench::new();
-    bench.now = bench.now + DEAD;
+    bench.now += DEAD;
     bench.drain();
     let mut told = || {
         let other = Params {
@@ -152,7 +152,7 @@ fn preempt_that_is_switched_on_waits_its_delay_and_off_ends_the_wish() {
     }));
     let hear = |bench: &mut Bench, millis: u64| {
         for _ in 0..millis / 500 {
-            bench.now = bench.now + INTERVAL;
+            bench.now += INTERVAL;
             let (peer, at) = (address(PEER), bench.now);
             bench.input(Input::Heard(Heard { peer, at, echoed: true, report: holding() }));
             bench.drain();

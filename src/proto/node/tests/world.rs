@@ -141,6 +141,13 @@ impl World {
         self.input(index, Input::Drained);
     }
 
+    /// A reload of the key files.
+    pub(super) fn change_keys(&mut self, index: usize, current: u8, old: Option<u8>) {
+        self.plan.nodes[index].0 = current;
+        let key = |byte| Key::new(&[byte; Key::LENGTH]);
+        self.input(index, Input::Keys(Keys::new(key(current), old.map(key))));
+    }
+
     pub(super) fn candidacy(&mut self, index: usize, group: usize, healthy: bool, priority: Priority) {
         let candidacy = Candidacy { healthy, priority, because: None, since: None };
         self.input(index, Input::Candidacy { group: GroupIndex(group), candidacy });
