@@ -147,7 +147,7 @@ fn an_agent_whose_hooks_others_may_replace_does_not_start() {
     fs::set_permissions(&program, fs::Permissions::from_mode(0o777)).unwrap();
     let said = b.run_to_its_end(&[]);
     said.expect_code(78);
-    let words = format!("group.web.hooks.on_master: {} can be written to by others (mode 0777)", program.display());
+    let words = format!("{} can be written to by others (mode 0777)", program.display());
     assert!(said.complaints.contains(&words) && said.complaints.contains("chmod go-w"), "{}", said.complaints);
     let checked = b.check_configuration();
     checked.expect_code(1);
