@@ -149,7 +149,7 @@ fn a_file_that_cannot_be_used_is_refused_and_everything_goes_on() {
             a.edit("docker.running = 10", "docker.runing = 10\nfall = 0");
             let said = a.reload();
             said.expect_code(1);
-            let checked = a.config_check();
+            let checked = a.check_configuration();
             assert_eq!((said.out.as_str(), checked.code), ("", 1));
             let (problems, _) = checked.complaints.trim_end().rsplit_once('\n').unwrap();
             assert_eq!(said.complaints, format!("{problems}\nrefused: the old configuration goes on\n"));

@@ -79,11 +79,6 @@ impl Node {
         secret(&self.file(name), text);
     }
 
-    /// `haagent config check`, which needs no agent.
-    pub fn config_check(&self) -> Said {
-        Said::by(program(env!("CARGO_BIN_EXE_haagent")).args(["config", "check"]).arg(self.file("haagent.toml")))
-    }
-
     /// Another heartbeat key, for the next start.
     pub fn change_key(&self, key: &str) {
         secret(&self.file("key"), key);
