@@ -154,10 +154,10 @@ fn an_agent_whose_hooks_others_may_replace_does_not_start() {
         assert!(told.contains(&words) && told.contains("chmod go-w"), "{told}");
     };
     refused(&said, 78);
-    refused(&b.config_check(), 1);
+    refused(&b.check_configuration(), 1);
     refused(&lab.node("a").command(&["reload"]), 1);
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    b.config_check().expect_code(0);
+    b.check_configuration().expect_code(0);
     b.start();
     b.until("it is backup", |group| group["state"] == "backup");
     lab.node("a").command(&["reload"]).expect_code(0);
