@@ -111,6 +111,12 @@ impl Node {
         Said::by(&mut command)
     }
 
+    /// `haagent config check` of its file, which needs no agent.
+    pub fn check_configuration(&self) -> Said {
+        let mut command = program(env!("CARGO_BIN_EXE_haagent"));
+        Said::by(command.args(["config", "check"]).arg(self.file("haagent.toml")))
+    }
+
     /// What its agents said so far.
     pub fn said(&self) -> String {
         fs::read_to_string(self.log()).unwrap()
