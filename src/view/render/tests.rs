@@ -229,7 +229,7 @@ fn ages_have_units_and_two_digits_of_meaning() {
     }
     assert!(age(Duration::MAX).ends_with('h') || age(Duration::MAX).ends_with('d'));
     assert_eq!((exact(999), exact(2_340)), ("999 ms".to_owned(), "2.340 s".to_owned()));
-    assert_eq!((round_trip(412), round_trip(12_049)), ("0.4 ms".to_owned(), "12.0 ms".to_owned()));
+    assert_eq!((round_trip(412), round_trip(12_049)), ("0.4\u{a0}ms".to_owned(), "12.0\u{a0}ms".to_owned()));
 }
 
 #[test]
