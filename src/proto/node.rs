@@ -466,6 +466,7 @@ impl Node {
                     _ => peer.counts.malformed += 1,
                 }
                 peer.malformed_at = Some(now);
+                self.tell_groups_of(now, index, |peer| event::Input::Unreadable { peer });
                 return;
             }
         };

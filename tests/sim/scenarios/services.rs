@@ -81,6 +81,22 @@ fn api_that_nobody_reaches_moves_nothing() {
     lost(Api::Unreachable);
 }
 
+/// It comes back for each in its own time, too: the master may be the last to know.
+#[test]
+fn api_that_comes_back_moves_nothing() {
+    told(two, |s| {
+        s.settle()?;
+        s.at_most(0);
+        s.fault(Fault::Api(Api::Unreachable))?;
+        s.pass(Duration::from_secs(20))?;
+        s.expect("nobody reaches it", s.run.world.cloud.api == Api::Unreachable)?;
+        s.act(Fault::Api(Api::Up))?;
+        s.pass(Duration::from_secs(20))?;
+        s.expect("A is master", s.run.world.hosts[A].is_master() && s.takeovers() == 0)?;
+        s.heal()
+    });
+}
+
 /// "Reach": a master without uplink offers to one that has it.
 #[test]
 fn isolated_master_hands_over() {

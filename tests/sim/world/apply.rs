@@ -171,8 +171,9 @@ impl World {
     /// What the host's reach probe will find.
     fn probe(&mut self, host: HostIndex) {
         let reachable = !self.network.public_cut[host] && self.cloud.api != Api::Unreachable;
-        // Three failures a second apart, after the next look of five seconds; one success.
-        let after = if reachable { self.rng.millis(0..=1_000) } else { self.rng.millis(2_000..=8_000) };
+        // Three failures a second apart, after the next look of five seconds; one success, after an attempt
+        // that may just have begun and takes a second and a half to fail.
+        let after = if reachable { self.rng.millis(0..=1_600) } else { self.rng.millis(2_000..=8_000) };
         self.tell_after(host, after, Word::Reach(reachable));
     }
 
