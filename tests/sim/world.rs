@@ -95,6 +95,22 @@ impl Setup {
         }
     }
 
+    /// What the file of `host` says when the world begins.
+    pub(crate) fn file(&self, host: HostIndex) -> File {
+        File {
+            preempt: self.preempt,
+            claim_timeout: self.claim_timeout,
+            priority: self.priorities[host],
+            probe: self.probe.is_some(),
+            gate: self.promote.is_some(),
+        }
+    }
+
+    /// The time limit of a probe, also of one that a reload brings.
+    pub(crate) fn probe_limit(&self) -> Duration {
+        self.probe.unwrap_or(Duration::from_millis(500))
+    }
+
     /// `D`.
     pub(crate) fn dead_interval(&self) -> Duration {
         self.interval * 3
@@ -173,6 +189,8 @@ pub(crate) struct Agent {
     /// Metadata has said "mine" since the hold began, or since the last assign in it.
     pub(crate) metadata_said_mine: bool,
     pub(crate) gate: Gate,
+    /// What it has read of its file.
+    file: File,
     inbox: VecDeque<(Time, PeerIndex, Rc<[u8]>)>,
     words: VecDeque<Word>,
     unreachable: Vec<PeerIndex>,
@@ -198,6 +216,13 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
+    /// A mastership that has once had no gate is past it.
+    fn pass_ungated(&mut self, file: File) {
+        if !file.gate {
+            self.promoted = self.hold;
+        }
+    }
+
     pub(crate) fn is_open(&self) -> bool {
         self.hold.is_some() && self.promoted == self.hold
     }
@@ -219,6 +244,8 @@ pub(crate) struct Host {
     pub(crate) metadata: bool,
     /// Its promotions succeed.
     pub(crate) promotes: bool,
+    /// Its probes can ask.
+    pub(crate) sees: bool,
     disk: Option<node::Memory>,
     runs: u32,
     pauses: u32,
@@ -326,16 +353,13 @@ impl World {
                 agent: None,
                 paused: None,
                 healthy: true,
-                file: File {
-                    preempt: setup.preempt,
-                    claim_timeout: setup.claim_timeout,
-                    priority: setup.priorities[host],
-                },
+                file: setup.file(host),
                 priority: setup.priorities[host],
                 drained: false,
                 token: true,
                 metadata: true,
                 promotes: true,
+                sees: true,
                 disk: None,
                 runs: 0,
                 pauses: 0,
@@ -485,6 +509,7 @@ impl World {
                         Intent::Hold(hold) => Some(hold.since),
                         Intent::Yield | Intent::Warm | Intent::Watch => None,
                     };
+                    agent.gate.pass_ungated(agent.file);
                 }
                 self.brain(host, claim::Input::Intent(intent));
             }
@@ -504,7 +529,7 @@ impl World {
                     agent.metadata_said_mine = mine || (agent.metadata_said_mine && !lagging);
                 }
                 if action == Action::Promote && outcome == Outcome::Promoted {
-                    agent.gate.promoted = agent.gate.promoting;
+                    agent.gate.promoted = agent.gate.promoted.max(agent.gate.promoting);
                 }
                 if ends_well(&outcome) {
                     agent.landed = Some(self.now);
@@ -585,7 +610,7 @@ impl World {
         };
         let (node, reconciler) =
             agent::cores(&self.setup, self.hosts[host].file, host, boot, local, memory, self.rng.word());
-        let now = self.now;
+        let (now, file) = (self.now, self.hosts[host].file);
         let place = &mut self.hosts[host];
         place.runs += 1;
         let run = place.runs;
@@ -600,6 +625,7 @@ impl World {
             landed: None,
             metadata_said_mine: false,
             gate: Gate::default(),
+            file,
             inbox: VecDeque::new(),
             words: VecDeque::new(),
             unreachable: Vec::new(),
@@ -806,7 +832,7 @@ impl World {
         }
         self.happenings.push(Happening::Called { host, action });
         if action == Action::Promote {
-            let takes = self.setup.promote.clone().unwrap_or(Duration::ZERO..=Duration::ZERO);
+            let takes = self.setup.promote.clone().unwrap_or(Duration::ZERO..=Duration::from_secs(2));
             let after = self.rng.duration(&takes);
             let outcome = match self.hosts[host].promotes {
                 true => Outcome::Promoted,
@@ -885,7 +911,7 @@ impl World {
     }
 
     fn begin_probe(&mut self, host: HostIndex, spell: u32) {
-        let Some(limit) = self.setup.probe else { return };
+        let limit = self.setup.probe_limit();
         let begun = self.hosts[host].local(self.now);
         let Some(run) = self.hosts[host].agent.as_ref().filter(|agent| agent.probing == Some(spell)).map(|a| a.run)
         else {
@@ -906,14 +932,18 @@ impl World {
     }
 
     fn end_probe(&mut self, host: HostIndex, begun: Time, answered: bool) {
-        let Some(limit) = self.setup.probe else { return };
+        let limit = self.setup.probe_limit();
         let ended = self.hosts[host].local(self.now);
         // A process that stood still finds the time limit over, whatever has come meanwhile.
         let answered = answered && ended - begun <= limit && !self.network.public_cut[host];
         if answered && self.setup.bug == Some(Bug::ProbeNeverAnswered) {
             return;
         }
-        let outcome = if answered { ProbeOutcome::Answered } else { ProbeOutcome::Failed };
+        let outcome = match (self.hosts[host].sees, answered) {
+            (false, _) => ProbeOutcome::CouldNotAsk,
+            (true, true) => ProbeOutcome::Answered,
+            (true, false) => ProbeOutcome::Failed,
+        };
         self.tell(host, Word::Probe(ProbeResult { begun, ended, outcome }));
     }
 
@@ -982,6 +1012,12 @@ impl World {
         let params = agent::election_params(&self.setup, file, host);
         self.tell(host, Word::Params(Box::new(params)));
         self.set_health(host, self.hosts[host].healthy, file.priority);
+        if let Some(agent) = &mut self.hosts[host].agent {
+            agent.file = file;
+            agent.gate.pass_ungated(file);
+            // A probe that is taken away ends; a new one is begun by the heart's word.
+            agent.probing = agent.probing.filter(|_| file.probe);
+        }
         let params = agent::claim_params(&self.setup, file, 0);
         self.brain(host, claim::Input::Params(params));
     }
@@ -1073,6 +1109,8 @@ impl World {
             Fault::MovedByHand { to } => self.move_by_hand(to),
             Fault::PromotionFails { host } => self.hosts[host].promotes = false,
             Fault::PromotionWorks { host } => self.hosts[host].promotes = true,
+            Fault::ProbesBlind { host } => self.hosts[host].sees = false,
+            Fault::ProbesSee { host } => self.hosts[host].sees = true,
             Fault::Replayed { from, to } => {
                 let recorded: Vec<_> = self.network.recorded(from, to).cloned().collect();
                 for (number, datagram) in (0u32..).zip(recorded) {
@@ -1093,7 +1131,7 @@ impl World {
         self.cloud.profile.errored_percent = 0.0;
         for host in 0..self.hosts.len() {
             let place = &mut self.hosts[host];
-            (place.token, place.metadata, place.promotes) = (true, true, true);
+            (place.token, place.metadata, place.promotes, place.sees) = (true, true, true, true);
             let (paused, drained, healthy) = (place.paused, place.drained, place.healthy);
             if let Some(pause) = paused {
                 self.wake(host, pause.number);
