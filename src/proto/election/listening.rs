@@ -363,7 +363,9 @@ impl Election {
         let Some(peer) = self.peer(member) else { return Standing::Unheard { known: false } };
         match peer.heard(now, self.dead()) {
             Some(report) if report.candidate || report.state == NodeState::Init => Standing::Candidate,
-            Some(_) => Standing::NoCandidate,
+            Some(_) if peer.echoed(now, self.dead()).is_some() => Standing::NoCandidate,
+            // It may be a recording (rule 2): no reason to wait less.
+            Some(_) => Standing::Unheard { known: true },
             None if peer.babbles(now, self.dead()) => Standing::Babbling,
             None => Standing::Unheard { known: peer.heard_at().is_some() },
         }
@@ -385,7 +387,7 @@ impl Election {
         let dead = self.dead();
         let unheard = |by: &DeposedBy| match by {
             DeposedBy::Member(by) => {
-                *by != self.params.own && self.peer(*by).is_none_or(|peer| peer.heard(now, dead).is_none())
+                *by != self.params.own && self.peer(*by).is_none_or(|peer| peer.echoed(now, dead).is_none())
             }
             DeposedBy::Unknown => false,
         };

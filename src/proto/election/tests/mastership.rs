@@ -603,3 +603,19 @@ fn rule_14_a_giver_that_hears_of_the_taker_only_after_the_lapse_holds_back_as_we
     let told = bench.election.report(bench.now);
     assert!(told.readiness.ready && told.wants);
 }
+
+#[test]
+fn rule_8_only_an_echoed_word_of_the_one_that_deposed_ends_it() {
+    let by = DeposedBy::Member(address(PEER));
+    for echoed in [false, true] {
+        let mut bench = Bench::master();
+        bench.pass(DEAD * 2);
+        bench.claim(|report| report.state = ClaimState::Lost);
+        bench.look(Holder::Member(address(PEER)));
+        assert_eq!(bench.reason(), Reason::Deposed { by });
+        bench.claim(|report| *report = ClaimReport { look: report.look, ..ClaimReport::default() });
+        bench.pass(INTERVAL);
+        bench.hear_from(PEER, echoed, report(NodeState::Backup));
+        assert_eq!(bench.election.memory().deposed.is_none(), echoed);
+    }
+}

@@ -273,3 +273,38 @@ fn a_probe_that_is_taken_away_from_a_deposed_node_begins_its_chance_anew() {
         assert!(taken.at >= removed + evidence::CHANCE);
     }
 }
+
+/// Rule 2: "I am no candidate" needs no probe where it is said to this run of this node. A recording of it
+/// is no witness against a service that answers.
+#[test]
+fn an_unechoed_no_candidate_saves_no_probe() {
+    for (echoed, taken) in [(true, NodeState::Master), (false, NodeState::Backup)] {
+        let mut bench = Bench::with(Params { probe: Some(TIMEOUT), ..params() }, None);
+        bench.pass(DEAD);
+        for _ in 0..100 {
+            bench.pass(STEP);
+            bench.hear_from(PEER, echoed, report(NodeState::Fault));
+            bench.probe(bench.now.before(Duration::from_millis(5)), ProbeOutcome::Answered);
+            bench.look(MEMBER);
+        }
+        assert_eq!(bench.state(), taken, "echoed {echoed}: {:?}", bench.hindrance());
+    }
+}
+
+#[test]
+fn an_unechoed_accused_does_not_refute_the_word_of_the_deposed() {
+    for (echoed, heeds) in [(true, false), (false, true)] {
+        let mut bench = Bench::with(params(), None);
+        bench.pass(DEAD);
+        let told = GroupReport { deposed_by: Some(DeposedBy::Member(address(PEER))), ..report(NodeState::Backup) };
+        for _ in 0..20 {
+            bench.pass(STEP);
+            bench.hear_from(PEER, echoed, report(NodeState::Backup));
+            bench.hear_from(THIRD, true, told);
+            bench.look(MEMBER);
+        }
+        let by = DeposedBy::Member(address(PEER));
+        let heeded = bench.hindrance() == Some(Hindrance::Deposed { by, by_word: true });
+        assert_eq!(heeded, heeds, "echoed {echoed}: {:?}", bench.hindrance());
+    }
+}
