@@ -442,17 +442,22 @@ impl Runner {
                 report.outcome = match end {
                     End::Exited(0) => Outcome::Ok,
                     End::Exited(_) | End::Signalled(_) => Outcome::Failed,
-                    End::TimedOut => Outcome::TimedOut,
+                    End::TimedOut | End::Unkillable => Outcome::TimedOut,
                 };
                 match end {
                     End::Exited(code) => report.exit_code = Some(*code),
-                    End::Signalled(_) | End::TimedOut => {}
+                    End::Signalled(_) | End::TimedOut | End::Unkillable => {}
                 }
                 let how = match end {
                     End::Exited(0) => None,
                     End::Exited(code) => Some(format!("failed with exit code {code}")),
                     End::Signalled(signal) => Some(format!("was ended by signal {signal}")),
                     End::TimedOut => Some("did not end in time, and was killed".to_owned()),
+                    End::Unkillable => {
+                        let how = "did not end in time and cannot be killed: it still runs, and is not run again before it ends";
+                        report.detail = Some(how.to_owned());
+                        Some(how.to_owned())
+                    }
                 };
                 let took = format!("after {} ms", took.as_millis());
                 match &how {

@@ -74,6 +74,8 @@ pub enum End {
     Signalled(i32),
     /// Not in time: it was ended, with all of its group.
     TimedOut,
+    /// Not at all: it hangs in the kernel, or runs as somebody whom this user may not kill.
+    Unkillable,
 }
 
 /// A program that was started, afterwards.
@@ -109,8 +111,8 @@ pub enum StartError {
         /// What the system says.
         reason: io::Error,
     },
-    /// Its file system does not answer.
-    #[error("{} was not started within {START:?}: its disk hangs", .0.display())]
+    /// Its file system does not answer, or an earlier run of it cannot be killed.
+    #[error("{} was not started within {START:?}: its disk hangs, or an earlier run of it that cannot be killed", .0.display())]
     Hangs(PathBuf),
 }
 
@@ -138,7 +140,15 @@ pub async fn run(order: Order) -> Result<Ended, StartError> {
         // Should it start after all, it is killed at once: nobody keeps it.
         Err(_) => return Err(StartError::Hangs(path)),
     };
-    Ok(running.finish(deadline).await)
+    let ended = running.finish(deadline).await;
+    if ended.end == End::Unkillable {
+        // Not started again beside itself: whoever repeats it would pile them up.
+        tokio::spawn(async move {
+            let _place = starts_of(&path).acquire_owned().await;
+            let _ = running.child.wait().await;
+        });
+    }
+    Ok(ended)
 }
 
 /// Whoever starts this program takes the one place. Programs that nobody starts are forgotten.
@@ -231,7 +241,7 @@ impl Running {
                             self.group.signal(Signal::SIGKILL);
                             Late::Killed
                         }
-                        // It hangs in the kernel, on a dead disk: it ends when that does.
+                        // It hangs in the kernel, on a dead disk, and ends when that does; or it is another user's.
                         Late::Killed => break None,
                     };
                     limit.set(sleep(GRACE));
@@ -266,7 +276,8 @@ fn end(status: Option<ExitStatus>, late: Late) -> End {
         },
         // Only what cannot be waited for has no status, and that has ended unknown to all.
         (None, Late::No) => End::Signalled(0),
-        (_, Late::Asked | Late::Killed) => End::TimedOut,
+        (Some(_), Late::Asked | Late::Killed) => End::TimedOut,
+        (None, Late::Asked | Late::Killed) => End::Unkillable,
     }
 }
 

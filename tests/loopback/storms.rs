@@ -165,6 +165,10 @@ fn an_agent_that_stops_while_promote_runs_ends_and_the_next_one_begins_the_promo
 
 #[test]
 fn many_hooks_and_reloads_leave_nothing_behind() {
+    if !nix::unistd::geteuid().is_root() {
+        // An agent lets nobody but root look at what it has open.
+        return;
+    }
     let lab = Lab::settled(Setup {
         // Of no state yet: a hook that fails is no settled lab.
         hooks: &[("on_fault", "echo x >> $F/log; sleep 0 & exit 3")],
@@ -184,14 +188,12 @@ fn many_hooks_and_reloads_leave_nothing_behind() {
     // The first ones find their caches and threads.
     (0..20).for_each(again);
     let before = held(a);
-    let times = std::env::var("HAAGENT_STORM_RUNS").map_or(60, |times| times.parse().unwrap());
-    (20..20 + times).for_each(again);
+    (20..80).for_each(again);
     let settled = until(DEADLINE, || {
         let now = held(a);
         // A connection more or less is open at any moment.
         let same = now.descriptors <= before.descriptors + 4 && now.children == 0 && now.threads <= before.threads + 1;
         if same && now.resident <= before.resident + 4096 { Ok(now) } else { Err(format!("{before:?}, then {now:?}")) }
     });
-    eprintln!("{} runs: {before:?}, then {settled:?}", runs());
     settled.unwrap();
 }

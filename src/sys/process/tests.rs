@@ -224,3 +224,33 @@ async fn a_program_on_a_disk_that_hangs_is_in_no_other_programs_way_however_ofte
         assert!(matches!(error, StartError::Hangs(_)), "{error}");
     }
 }
+
+/// The rights of the calling thread only: the C library's own call would change those of all threads.
+#[allow(unsafe_code)]
+fn act_as(user: libc::uid_t) {
+    // SAFETY: it takes numbers only.
+    assert_eq!(unsafe { libc::syscall(libc::SYS_setresuid, user, user, -1) }, 0);
+}
+
+#[tokio::test]
+async fn what_cannot_be_killed_is_told_and_not_started_beside_itself() {
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let folder = safe_folder();
+    let file = folder.path().join("pid");
+    let program =
+        script(folder.path(), "hook", &format!("echo $$ > {0}.new; mv {0}.new {0}; exec sleep 600", file.display()));
+    let running = tokio::spawn(run(Order { deadline: Duration::from_millis(300), ..order(&program) }));
+    let pid = Pid::from_raw(number(&file).await);
+    // As an agent without rights whose hook has become root's, by sudo.
+    act_as(65_534);
+    assert_eq!(kill(pid, None), Err(Errno::EPERM));
+    let ended = running.await.unwrap().unwrap();
+    act_as(0);
+    assert_eq!(ended.end, End::Unkillable);
+    let error = run(order(&program)).await.unwrap_err();
+    assert!(matches!(error, StartError::Hangs(_)), "{error}");
+    kill(pid, Signal::SIGKILL).unwrap();
+    gone(pid.as_raw()).await;
+}
