@@ -11,7 +11,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use serde_json::json;
 
-use super::lab::node::Node;
+use super::lab::node::{Node, command_on};
 use super::lab::wait::{DEADLINE, until};
 use super::lab::{Lab, Setup};
 
@@ -62,7 +62,8 @@ fn a_file_that_is_none_is_refused_and_the_mended_one_taken_and_neither_moves_any
     let before = (acts(), lab.cloud.newest());
     let file = a.file("haagent.toml");
     let good = fs::read_to_string(&file).unwrap();
-    let odd: [(&str, &dyn Fn(&Path)); 6] = [
+    type Make<'m> = &'m dyn Fn(&Path);
+    let odd: [(&str, Make<'_>); 6] = [
         ("it is no regular file", &|file| mkfifo(file, Mode::S_IRWXU).unwrap()),
         ("it is no regular file", &|file| fs::create_dir(file).unwrap()),
         ("it is longer than", &|file| fs::File::create(file).unwrap().set_len(100 << 20).unwrap()),
@@ -196,4 +197,22 @@ fn many_hooks_and_reloads_leave_nothing_behind() {
         if same && now.resident <= before.resident + 4096 { Ok(now) } else { Err(format!("{before:?}, then {now:?}")) }
     });
     settled.unwrap();
+}
+
+#[test]
+fn a_drain_that_somebody_ends_is_waited_for_no_longer() {
+    // Nobody is ready: the drained node stays master, and the drain waits.
+    let lab = Lab::settled(Setup { check: "fall = 1", ..Setup::default() });
+    let (a, b) = (lab.node("a"), lab.node("b"));
+    b.engine.act("web-3", "die");
+    a.until("nobody is ready", |group| group["failover_ready"] == false);
+    let socket = a.socket();
+    let said = std::thread::scope(|scope| {
+        let drain = scope.spawn(|| command_on(&socket, &["drain"]));
+        a.until("it is drained", |group| group["acts"][0]["kind"] == "drain");
+        a.command(&["resume"]).expect_code(0);
+        drain.join().unwrap()
+    });
+    said.expect_code(1);
+    assert!(said.complaints.contains("the drain was ended"), "{}{}", said.out, said.complaints);
 }
