@@ -192,7 +192,10 @@ fn master(status: &Status, facts: &GroupFacts) -> String {
     let Some(master) = &facts.master else { return no_master(status, facts) };
     let whose = if *master == status.node { " (this node)" } else { "" };
     let since = facts.master_since.map(|since| format!(" for {}", age(status.at.since(since)))).unwrap_or_default();
-    let reason = facts.master_reason.as_deref().map(|reason| words::became_master(reason).unwrap_or(reason));
+    // The move that made it master tells why, with what is known of it.
+    let told = facts.last_move.as_ref().is_some_and(|one| one.term == facts.term && one.to.as_ref() == Some(master));
+    let reason = facts.master_reason.as_deref().filter(|_| !told);
+    let reason = reason.map(|reason| words::became_master(reason).unwrap_or(reason));
     let reason = reason.map(|reason| format!(": {}", clean(reason))).unwrap_or_default();
     format!("{master}{whose}{since}, term {}{reason}", facts.term)
 }
@@ -312,6 +315,9 @@ fn other_node(
         (Presence::Never, _) => style.paint(Paint::Bad, "never heard"),
     };
     let _ = write!(line, "  {heard}");
+    if peer.other_protocol.is_some() {
+        let _ = write!(line, "  {}", style.paint(Paint::Bad, "OTHER PROTOCOL"));
+    }
     if peer.key_differs {
         let _ = write!(line, "  {}", style.paint(Paint::Bad, "KEY DIFFERS"));
     }
