@@ -6,7 +6,7 @@
 //! the nodes that share the file is filled in by [`Config::for_node`].
 
 pub mod diff;
-mod file;
+pub(crate) mod file;
 mod listing;
 mod node;
 mod problem;
@@ -26,7 +26,7 @@ use toml::de::{DeTable, DeValue};
 pub use listing::{Setting, Value};
 pub use node::{NodeConfig, NodeFacts, NodeGroup};
 pub use problem::{Problems, Severity};
-pub use source::Place;
+pub use source::{Place, mask_secrets};
 pub use types::Config;
 
 use problem::Collector;

@@ -48,7 +48,7 @@ pub(crate) fn election_params(setup: &Setup, file: File, host: Host) -> election
     election::Params {
         group: GroupName::new("web").expect("a good name").id(),
         // Equal where the files are.
-        settings: u32::try_from(file.claim_timeout.as_millis()).unwrap_or(u32::MAX) * 2 + u32::from(file.preempt),
+        settings: settings(file),
         own: address(host),
         interval: setup.interval,
         preempt: file.preempt,
@@ -57,8 +57,15 @@ pub(crate) fn election_params(setup: &Setup, file: File, host: Host) -> election
         readiness_interval: setup.readiness_interval,
         // A host's clock counts from its boot.
         host_up: Time::ORIGIN,
-        probe: setup.probe.filter(|_| setup.bug != Some(Bug::IgnoresProbe)),
+        probe: file.probe.then(|| setup.probe_limit()).filter(|_| setup.bug != Some(Bug::IgnoresProbe)),
     }
+}
+
+fn settings(file: File) -> u32 {
+    let bits = [file.preempt, file.probe, file.gate];
+    bits.iter().fold(u32::try_from(file.claim_timeout.as_millis()).unwrap_or(u32::MAX), |hash, bit| {
+        hash.wrapping_mul(2) + u32::from(*bit)
+    })
 }
 
 /// The same for a claim.
@@ -69,7 +76,7 @@ pub(crate) fn claim_params(setup: &Setup, file: File, seed: u64) -> claim::Param
         readiness_interval: setup.readiness_interval,
         claim_timeout: file.claim_timeout,
         calls_per_minute: crate::invariants::CALLS_PER_MINUTE,
-        gated: setup.promote.is_some() && setup.bug != Some(Bug::IgnoresGate),
+        gated: file.gate && setup.bug != Some(Bug::IgnoresGate),
         seed,
     }
 }

@@ -29,6 +29,10 @@ pub(crate) struct File {
     pub(crate) preempt: bool,
     pub(crate) claim_timeout: Duration,
     pub(crate) priority: u8,
+    /// It has a `probe`.
+    pub(crate) probe: bool,
+    /// It has a `promote` hook.
+    pub(crate) gate: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -141,6 +145,13 @@ pub(crate) enum Fault {
     PromotionWorks {
         host: Host,
     },
+    /// The probes of this host cannot ask from now on (no resolver, no free port).
+    ProbesBlind {
+        host: Host,
+    },
+    ProbesSee {
+        host: Host,
+    },
     /// All that was ever recorded between two hosts is sent again.
     Replayed {
         from: Host,
@@ -170,9 +181,10 @@ impl fmt::Display for Fault {
             Self::Sick { host } => write!(f, "{} sick", name(*host)),
             Self::Healthy { host } => write!(f, "{} healthy", name(*host)),
             Self::Priority { host, priority } => write!(f, "{} has priority {priority}", name(*host)),
-            Self::Reload { host, file: File { preempt, claim_timeout, priority } } => write!(
+            Self::Reload { host, file: File { preempt, claim_timeout, priority, probe, gate } } => write!(
                 f,
-                "{} reloads: priority {priority}, preempt {preempt}, claim_timeout {claim_timeout:?}",
+                "{} reloads: priority {priority}, preempt {preempt}, claim_timeout {claim_timeout:?}, probe {probe}, \
+                 gate {gate}",
                 name(*host)
             ),
             Self::Drain { host } => write!(f, "drain {}", name(*host)),
@@ -197,6 +209,8 @@ impl fmt::Display for Fault {
             Self::MovedByHand { to: Target::Nobody } => f.write_str("IP unassigned by hand"),
             Self::PromotionFails { host } => write!(f, "promotions of {} fail", name(*host)),
             Self::PromotionWorks { host } => write!(f, "promotions of {} work", name(*host)),
+            Self::ProbesBlind { host } => write!(f, "probes of {} cannot ask", name(*host)),
+            Self::ProbesSee { host } => write!(f, "probes of {} can ask", name(*host)),
             Self::Replayed { from, to } => write!(f, "datagrams {} -> {} replayed", name(*from), name(*to)),
             Self::HealAll => f.write_str("all heals"),
         }

@@ -105,13 +105,20 @@ impl Plan {
         while reloading.percent(30.0) {
             let (at, host) = (reloading.millis(0..=60_000), reloading.index(self.setup.hosts));
             let preempt = reloading.percent(50.0);
-            self.faults.push((at, Fault::Reload { host, file: file(&mut reloading, preempt) }));
+            self.faults.push((at, Fault::Reload { host, file: file(&mut reloading, &self.setup, preempt) }));
         }
         if self.setup.promote.is_some() && rng.percent(60.0) {
             let host = rng.index(self.setup.hosts);
             let begin = rng.millis(0..=40_000);
             self.faults.push((begin, Fault::PromotionFails { host }));
             self.faults.push((begin + rng.millis(200..=40_000), Fault::PromotionWorks { host }));
+        }
+        let mut blind = Rng::new(self.seed ^ 0xb11d);
+        if blind.percent(20.0) {
+            let host = blind.index(self.setup.hosts);
+            let begin = blind.millis(0..=40_000);
+            self.faults.push((begin, Fault::ProbesBlind { host }));
+            self.faults.push((begin + blind.millis(200..=40_000), Fault::ProbesSee { host }));
         }
         self.faults.sort_by_key(|(at, _)| *at);
         self.length = Duration::from_secs(60);
@@ -170,9 +177,13 @@ fn handed(setup: &Setup) -> Duration {
 }
 
 /// A file as an operator may write it; a claim has at least the time of one call of the API.
-fn file(rng: &mut Rng, preempt: bool) -> File {
+fn file(rng: &mut Rng, setup: &Setup, preempt: bool) -> File {
     let claim_timeout = Duration::from_secs(rng.pick(&[8, 20]));
-    File { preempt, claim_timeout, priority: rng.pick(&[50, 100, 150, 200]) }
+    let priority = rng.pick(&[50, 100, 150, 200]);
+    // Mostly what the others have.
+    let mut other = |had: bool| if rng.percent(30.0) { !had } else { had };
+    let (probe, gate) = (other(setup.probe.is_some()), other(setup.promote.is_some()));
+    File { preempt, claim_timeout, priority, probe, gate }
 }
 
 /// Other files on some hosts, and again: nothing moves, unless `preempt` asks for it.
@@ -181,7 +192,7 @@ fn reloads(rng: &mut Rng, setup: &Setup, begin: Duration, end: Duration) -> (Epi
     if rng.percent(30.0) {
         let all = |host| {
             let priority = if host == master { 100 } else { 200 };
-            let file = File { preempt: true, claim_timeout: setup.claim_timeout, priority };
+            let file = File { preempt: true, priority, ..setup.file(host) };
             (begin, Fault::Reload { host, file })
         };
         let terms = Terms { unserved: Some(handed(setup)), moves: Some(1), no_takeover: false };
@@ -191,7 +202,7 @@ fn reloads(rng: &mut Rng, setup: &Setup, begin: Duration, end: Duration) -> (Epi
     for at in [begin, end] {
         for host in 0..setup.hosts {
             let at = at + rng.millis(0..=500);
-            faults.push((at, Fault::Reload { host, file: file(rng, false) }));
+            faults.push((at, Fault::Reload { host, file: file(rng, setup, false) }));
         }
     }
     faults.sort_by_key(|(at, _)| *at);

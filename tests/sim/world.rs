@@ -29,7 +29,7 @@ use self::queue::{Event, Queue, Word};
 pub(crate) use self::setup::{Setup, address, droplet};
 use crate::agent;
 use crate::cloud::{Api, Cloud};
-use crate::faults::{FOREIGN, Fault, File, Host as HostIndex, Target};
+use crate::faults::{FOREIGN, Fault, Host as HostIndex, Target};
 use crate::network::Network;
 use crate::planted::Bug;
 use crate::rng::Rng;
@@ -73,16 +73,13 @@ impl World {
                 agent: None,
                 paused: None,
                 healthy: true,
-                file: File {
-                    preempt: setup.preempt,
-                    claim_timeout: setup.claim_timeout,
-                    priority: setup.priorities[host],
-                },
+                file: setup.file(host),
                 priority: setup.priorities[host],
                 drained: false,
                 token: true,
                 metadata: true,
                 promotes: true,
+                sees: true,
                 disk: None,
                 runs: 0,
                 pauses: 0,
@@ -252,7 +249,7 @@ impl World {
         };
         let (node, reconciler) =
             agent::cores(&self.setup, self.hosts[host].file, host, boot, local, memory, self.rng.word());
-        let now = self.now;
+        let (now, file) = (self.now, self.hosts[host].file);
         let place = &mut self.hosts[host];
         place.runs += 1;
         let run = place.runs;
@@ -267,6 +264,7 @@ impl World {
             landed: None,
             metadata_said_mine: false,
             gate: Gate::default(),
+            file,
             inbox: VecDeque::new(),
             words: VecDeque::new(),
             unreachable: Vec::new(),

@@ -162,9 +162,10 @@ impl Election {
         let heard = self.peer(master).and_then(Peer::heard_at).unwrap_or(listening.began);
         let step = self.params.interval / 5;
         let (from, until) = (heard + self.missed(), heard + self.dead() * 4);
-        let next = listening.ask_at.unwrap_or(from).max(from);
+        // A question that was due before belongs to an earlier silence, or to another master's.
+        let next = listening.ask_at.filter(|_| now >= from).unwrap_or(from).max(from);
         let due = now >= next && now < until;
-        let ask_at = if due { Some(now + step) } else { (now < from).then_some(from).or(listening.ask_at) };
+        let ask_at = if due { Some(now + step) } else { Some(next) };
         if let Some(listening) = self.listening_mut() {
             listening.ask_at = ask_at;
         }
@@ -339,7 +340,7 @@ impl Election {
         let deposer = self.deposed.or(word).and_then(|deposed| self.peer(deposed.member()?));
         Vacancy {
             now,
-            silent_since: self.silent_since(listening, now),
+            silent_since: self.silent_since(listening, now).max(listening.counts_from),
             candidate: matches!(self.state, State::Backup(_)),
             candidate_heard: self.peers.iter().any(|p| p.heard(now, dead).is_some_and(peer::is_candidate)),
             followed,
@@ -362,7 +363,9 @@ impl Election {
         let Some(peer) = self.peer(member) else { return Standing::Unheard { known: false } };
         match peer.heard(now, self.dead()) {
             Some(report) if report.candidate || report.state == NodeState::Init => Standing::Candidate,
-            Some(_) => Standing::NoCandidate,
+            Some(_) if peer.echoed(now, self.dead()).is_some() => Standing::NoCandidate,
+            // It may be a recording (rule 2): no reason to wait less.
+            Some(_) => Standing::Unheard { known: true },
             None if peer.babbles(now, self.dead()) => Standing::Babbling,
             None => Standing::Unheard { known: peer.heard_at().is_some() },
         }
@@ -384,7 +387,7 @@ impl Election {
         let dead = self.dead();
         let unheard = |by: &DeposedBy| match by {
             DeposedBy::Member(by) => {
-                *by != self.params.own && self.peer(*by).is_none_or(|peer| peer.heard(now, dead).is_none())
+                *by != self.params.own && self.peer(*by).is_none_or(|peer| peer.echoed(now, dead).is_none())
             }
             DeposedBy::Unknown => false,
         };

@@ -91,16 +91,23 @@ impl Election {
             .filter(|report| peer::is_master(report) && report.term > term)
             .map(|report| Following { master: to, term: report.term });
         let Some(following) = taken else { return false };
-        if cause == HandOver::ClaimFailing {
-            // Rule 14: the giver is not ready and wants nothing for claim_timeout x 2^n.
-            let wait =
-                self.params.claim_timeout.saturating_mul(1_u32.checked_shl(self.hold_down.times).unwrap_or(u32::MAX));
-            self.hold_down.until = Some(now + wait);
-            self.hold_down.times = self.hold_down.times.saturating_add(1);
-        }
         self.had_held_or_sent = false;
         self.step_down(now, Some(following), Reason::HandedOver { to, cause });
         true
+    }
+
+    /// Rule 14: who ends a mastership that could not claim is not ready and wants nothing for
+    /// `claim_timeout` x 2^n, however it ends: the taker may be heard only after the offer has lapsed.
+    pub(super) fn hold_back(&mut self, now: Time) {
+        let Some(master) = self.mastership() else { return };
+        let offered = master.offer.is_some_and(|open| open.cause == HandOver::ClaimFailing);
+        let failed = self.claim.failing_since.is_some_and(|since| now - since >= self.params.claim_timeout);
+        if !offered && !failed {
+            return;
+        }
+        let times = 1_u32.checked_shl(self.hold_down.times).unwrap_or(u32::MAX);
+        self.hold_down.until = Some(now + self.params.claim_timeout.saturating_mul(times));
+        self.hold_down.times = self.hold_down.times.saturating_add(1);
     }
 
     /// Rule 10.

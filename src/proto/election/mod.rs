@@ -304,13 +304,19 @@ impl Election {
     /// Nothing is decided by that: the rules go on by the new numbers.
     fn retune(&mut self, now: Time, params: Params) {
         let Params { group, own, interval, host_up, .. } = self.params;
+        let unprobed = self.params.probe.is_some() && params.probe.is_none();
         self.params = Params { group, own, interval, host_up, ..params };
-        // It may be another service that is asked from now on, or none: what was found counts no more, and
-        // what follows from that is not the settings' own doing.
-        if let Some(listening) = self.listening_mut()
-            && listening.probing.take().is_some()
-        {
-            self.late_at = Some(now);
+        // It may be another service that is asked from now on: what was found counts no more.
+        if let Some(listening) = self.listening_mut() {
+            listening.probing = None;
+            if unprobed {
+                // Silence is enough from now on, and counts from now on: before, it meant little, for
+                // somebody may have served all the time.
+                (listening.counts_from, listening.word) = (now, None);
+            }
+        }
+        if let Some(deposed) = self.deposed.as_mut().filter(|_| unprobed) {
+            deposed.since = now;
         }
     }
 
@@ -318,15 +324,15 @@ impl Election {
 
     fn evaluate(&mut self, now: Time) {
         self.wake = None;
-        self.note_truth(now);
-        self.note_deposition(now);
-        while let Some(command) = self.commands.pop_front() {
-            let result = self.command(now, command);
-            self.outputs.push_back(Output::Answer { command, result });
-        }
-        // A transition may make another rule hold at once (a yielded mastership, a
-        // master to follow): a few rounds settle it, and none is ever endless.
+        // A transition may make another rule hold at once, and lets the news that is known say something
+        // else (a yielded mastership, a master to follow): a few rounds settle it, and none is ever endless.
         for _ in 0..4 {
+            self.note_truth(now);
+            self.note_deposition(now);
+            while let Some(command) = self.commands.pop_front() {
+                let result = self.command(now, command);
+                self.outputs.push_back(Output::Answer { command, result });
+            }
             let before = self.state.kind();
             match self.state {
                 State::Init(_) => self.listen_first(now),
@@ -488,6 +494,7 @@ impl Election {
 
     /// No master any more, or not yet one: `Backup` or, where no candidate, `Fault`.
     fn step_down(&mut self, now: Time, follows: Option<Following>, reason: Reason) {
+        self.hold_back(now);
         let listening = Listening::new(now, follows);
         self.protected = false;
         // An operator's word counts for the mastership that it was said to.

@@ -23,9 +23,9 @@ pub(super) const BOOTING: Duration = Duration::from_secs(60);
 pub(super) enum Standing {
     /// Heard, and it is a candidate (or was just started): rule 6 is its own to use.
     Candidate,
-    /// Heard, and no candidate.
+    /// Heard and echoed, and no candidate.
     NoCandidate,
-    /// Not heard. `known`: it was, since this agent began to listen.
+    /// Not heard, or by a word without echo. `known`: it was, since this agent began to listen.
     Unheard { known: bool },
     /// Datagrams with a wrong key come from its host: not silent, so nothing is known.
     Babbling,

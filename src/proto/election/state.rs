@@ -34,6 +34,8 @@ pub(super) struct Init {
 pub(super) struct Listening {
     /// When it became `Backup` (or `Fault`, from anything but `Backup`).
     pub(super) began: Time,
+    /// No silence before this is evidence: the probe was taken away then.
+    pub(super) counts_from: Time,
     /// The one master that it follows (rule 3), until that one says that it is none.
     pub(super) follows: Option<Following>,
     /// Rule 11: since when it is the better one.
@@ -50,7 +52,16 @@ pub(super) struct Listening {
 
 impl Listening {
     pub(super) fn new(began: Time, follows: Option<Following>) -> Self {
-        Self { began, follows, better_since: None, ask_at: None, word: None, told: None, probing: None }
+        Self {
+            began,
+            counts_from: began,
+            follows,
+            better_since: None,
+            ask_at: None,
+            word: None,
+            told: None,
+            probing: None,
+        }
     }
 }
 

@@ -4,6 +4,7 @@ mod hearing;
 mod mastership;
 mod probing;
 mod reload;
+mod story;
 mod taking_over;
 
 use super::event::{Heard, ProbeOutcome, ProbeResult};

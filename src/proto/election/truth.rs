@@ -88,7 +88,7 @@ impl Election {
         }
         let Some(deposed) = self.deposed else { return };
         let heard = deposed.member().and_then(|member| self.peer(member)).is_some_and(|peer| {
-            peer.heard(now, dead).is_some() && peer.heard_at().is_some_and(|at| at > deposed.since)
+            peer.echoed(now, dead).is_some() && peer.heard_at().is_some_and(|at| at > deposed.since)
         });
         if heard {
             self.chances = 0;

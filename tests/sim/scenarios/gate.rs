@@ -80,3 +80,53 @@ fn a_promotion_that_is_overtaken_by_a_second_failover_counts_for_nothing() {
         },
     );
 }
+
+/// The address is on a dead host, and nobody left can be promoted: the tries grow rarer, nothing is
+/// written, and the first one that can be promoted has it.
+#[test]
+fn promotions_that_fail_everywhere_do_not_bounce() {
+    told(
+        || gated(three()),
+        |s| {
+            s.settle()?;
+            s.at_most(0);
+            s.act(Fault::PromotionFails { host: B })?;
+            s.act(Fault::PromotionFails { host: C })?;
+            s.fault(Fault::HostDies { host: A, shown_off: false })?;
+            s.pass(Duration::from_secs(900))?;
+            s.expect(&format!("few masterships, not {}", s.takeovers()), (2..=12).contains(&s.takeovers()))?;
+            s.expect("nothing was written", s.assigns() == 0)?;
+            s.at_most(1);
+            s.act(Fault::PromotionWorks { host: B })?;
+            // Its turn comes, at the latest, after the longest that one of them holds back.
+            s.served_by(B, Duration::from_secs(900))
+        },
+    );
+}
+
+/// Rules 11 and 14: the better one cannot be promoted. The address stays, and it asks ever more rarely.
+#[test]
+fn a_better_node_that_cannot_be_promoted_asks_ever_more_rarely() {
+    let setup =
+        || Setup { preempt: true, priorities: vec![100, 200], preempt_delay: Duration::from_secs(5), ..gated(two()) };
+    told(
+        || Setup { holder: Target::Member(B), ..setup() },
+        |s| {
+            s.settle()?;
+            s.act(Fault::PromotionFails { host: B })?;
+            s.fault(Fault::HostDies { host: B, shown_off: false })?;
+            s.served_by(A, promotion(s) + s.one_assign() + Duration::from_secs(15))?;
+            s.at_most(0);
+            s.fault(Fault::HostBoots { host: B })?;
+            s.pass(Duration::from_secs(900))?;
+            let asked = |reason: &Reason| matches!(reason, Reason::Offered { cause: HandOver::Preempt, .. });
+            let times = s.happened().filter(
+                |(_, h)| matches!(h, Happening::Transition { host: B, transition } if asked(&transition.reason)),
+            );
+            let times = times.count();
+            s.expect(&format!("asked {times} times"), (2..=7).contains(&times))?;
+            s.expect("B never assigned", assigns_of(s, B) == 0)?;
+            s.expect("A has it all the time", s.run.world.holder() == Some(A))
+        },
+    );
+}

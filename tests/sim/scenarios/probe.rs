@@ -217,3 +217,37 @@ fn chances_with_a_probe_grow_rarer() {
         s.expect(&format!("no chance within 100 s of {deposed:?}"), chances(s) == 3)
     });
 }
+
+/// "Could not ask" is neither an answer nor a failure: while it lasts nothing moves, however long.
+#[test]
+fn probes_that_cannot_ask_take_nothing_over_until_they_can() {
+    told(two_probed, |s| {
+        s.settle()?;
+        s.at_most(0);
+        s.act(Fault::ProbesBlind { host: B })?;
+        s.fault(Fault::HostDies { host: A, shown_off: false })?;
+        s.pass(Duration::from_secs(120))?;
+        s.expect("B waits", !s.run.world.hosts[B].is_master())?;
+        s.at_most(1);
+        s.act(Fault::ProbesSee { host: B })?;
+        s.served_by(B, s.evidence() + s.one_assign() + Duration::from_secs(8))
+    });
+}
+
+/// The operator takes the probe away while it defers a takeover: silence decides, from that word on.
+#[test]
+fn a_reload_that_takes_the_probe_away_begins_the_silence_anew() {
+    told(two_probed, |s| {
+        s.settle()?;
+        s.at_most(0);
+        s.fault(Fault::AgentKilled { host: A })?;
+        s.pass(Duration::from_secs(60))?;
+        s.expect("B defers", s.run.world.holder() == Some(A) && !s.run.world.hosts[B].is_master())?;
+        let file = File { probe: false, ..s.run.world.setup.file(B) };
+        s.act(Fault::Reload { host: B, file })?;
+        s.pass(s.dead_interval() - s.run.world.setup.interval / 5)?;
+        s.expect("not at once", !s.run.world.hosts[B].is_master())?;
+        s.at_most(1);
+        s.served_by(B, s.interval() + s.one_assign() + Duration::from_secs(8))
+    });
+}

@@ -85,6 +85,8 @@ impl World {
             Fault::MovedByHand { to } => self.move_by_hand(to),
             Fault::PromotionFails { host } => self.hosts[host].promotes = false,
             Fault::PromotionWorks { host } => self.hosts[host].promotes = true,
+            Fault::ProbesBlind { host } => self.hosts[host].sees = false,
+            Fault::ProbesSee { host } => self.hosts[host].sees = true,
             Fault::Replayed { from, to } => {
                 let recorded: Vec<_> = self.network.recorded(from, to).cloned().collect();
                 for (number, datagram) in (0u32..).zip(recorded) {
@@ -159,6 +161,12 @@ impl World {
         let params = agent::election_params(&self.setup, file, host);
         self.tell(host, Word::Params(Box::new(params)));
         self.set_health(host, self.hosts[host].healthy, file.priority);
+        if let Some(agent) = &mut self.hosts[host].agent {
+            agent.file = file;
+            agent.gate.pass_ungated(file);
+            // A probe that is taken away ends; a new one is begun by the heart's word.
+            agent.probing = agent.probing.filter(|_| file.probe);
+        }
         let params = agent::claim_params(&self.setup, file, 0);
         self.brain(host, claim::Input::Params(params));
     }
@@ -190,7 +198,7 @@ impl World {
         self.cloud.profile.errored_percent = 0.0;
         for host in 0..self.hosts.len() {
             let place = &mut self.hosts[host];
-            (place.token, place.metadata, place.promotes) = (true, true, true);
+            (place.token, place.metadata, place.promotes, place.sees) = (true, true, true, true);
             let (paused, drained, healthy) = (place.paused, place.drained, place.healthy);
             if let Some(pause) = paused {
                 self.wake(host, pause.number);

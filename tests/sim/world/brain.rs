@@ -31,6 +31,7 @@ impl World {
                 Intent::Hold(hold) => Some(hold.since),
                 Intent::Yield | Intent::Warm | Intent::Watch => None,
             };
+            agent.gate.pass_ungated(agent.file);
         }
         self.brain(host, claim::Input::Intent(intent));
     }
@@ -87,7 +88,7 @@ impl World {
         }
         self.happenings.push(Happening::Called { host, action });
         if action == Action::Promote {
-            let takes = self.setup.promote.clone().unwrap_or(Duration::ZERO..=Duration::ZERO);
+            let takes = self.setup.promote.clone().unwrap_or(Duration::ZERO..=Duration::from_secs(2));
             let after = self.rng.duration(&takes);
             let outcome = match self.hosts[host].promotes {
                 true => Outcome::Promoted,
@@ -157,7 +158,7 @@ impl World {
             agent.metadata_said_mine = mine || (agent.metadata_said_mine && !lagging);
         }
         if action == Action::Promote && outcome == Outcome::Promoted {
-            agent.gate.promoted = agent.gate.promoting;
+            agent.gate.promoted = agent.gate.promoted.max(agent.gate.promoting);
         }
         if ends_well(&outcome) {
             agent.landed = Some(self.now);

@@ -34,6 +34,8 @@ pub(crate) struct Host {
     pub(crate) metadata: bool,
     /// Its promotions succeed.
     pub(crate) promotes: bool,
+    /// Its probes can ask.
+    pub(crate) sees: bool,
     pub(super) disk: Option<node::Memory>,
     pub(super) runs: u32,
     pub(super) pauses: u32,
@@ -87,6 +89,8 @@ pub(crate) struct Agent {
     /// Metadata has said "mine" since the hold began, or since the last assign in it.
     pub(crate) metadata_said_mine: bool,
     pub(crate) gate: Gate,
+    /// What it has read of its file.
+    pub(super) file: File,
     pub(super) inbox: VecDeque<(Time, PeerIndex, Rc<[u8]>)>,
     pub(super) words: VecDeque<Word>,
     pub(super) unreachable: Vec<PeerIndex>,
@@ -112,6 +116,13 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
+    /// A mastership that has once had no gate is past it.
+    pub(super) fn pass_ungated(&mut self, file: File) {
+        if !file.gate {
+            self.promoted = self.hold;
+        }
+    }
+
     pub(crate) fn is_open(&self) -> bool {
         self.hold.is_some() && self.promoted == self.hold
     }

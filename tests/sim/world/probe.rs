@@ -22,7 +22,7 @@ impl World {
     }
 
     pub(super) fn begin_probe(&mut self, host: HostIndex, spell: u32) {
-        let Some(limit) = self.setup.probe else { return };
+        let limit = self.setup.probe_limit();
         let begun = self.hosts[host].local(self.now);
         let Some(run) = self.hosts[host].agent.as_ref().filter(|agent| agent.probing == Some(spell)).map(|a| a.run)
         else {
@@ -43,14 +43,18 @@ impl World {
     }
 
     pub(super) fn end_probe(&mut self, host: HostIndex, begun: Time, answered: bool) {
-        let Some(limit) = self.setup.probe else { return };
+        let limit = self.setup.probe_limit();
         let ended = self.hosts[host].local(self.now);
         // A process that stood still finds the time limit over, whatever has come meanwhile.
         let answered = answered && ended - begun <= limit && !self.network.public_cut[host];
         if answered && self.setup.bug == Some(Bug::ProbeNeverAnswered) {
             return;
         }
-        let outcome = if answered { ProbeOutcome::Answered } else { ProbeOutcome::Failed };
+        let outcome = match (self.hosts[host].sees, answered) {
+            (false, _) => ProbeOutcome::CouldNotAsk,
+            (true, true) => ProbeOutcome::Answered,
+            (true, false) => ProbeOutcome::Failed,
+        };
         self.tell(host, Word::Probe(ProbeResult { begun, ended, outcome }));
     }
 }

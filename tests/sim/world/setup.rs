@@ -8,7 +8,7 @@ use haagent::proto::ids::DropletId;
 use haagent::proto::time::Duration;
 
 use crate::cloud::Profile;
-use crate::faults::{Host as HostIndex, Target};
+use crate::faults::{File, Host as HostIndex, Target};
 use crate::planted::Bug;
 
 /// What does not change during a run.
@@ -57,6 +57,22 @@ impl Setup {
             probe: None,
             bug: None,
         }
+    }
+
+    /// What the file of `host` says when the world begins.
+    pub(crate) fn file(&self, host: HostIndex) -> File {
+        File {
+            preempt: self.preempt,
+            claim_timeout: self.claim_timeout,
+            priority: self.priorities[host],
+            probe: self.probe.is_some(),
+            gate: self.promote.is_some(),
+        }
+    }
+
+    /// The time limit of a probe, also of one that a reload brings.
+    pub(crate) fn probe_limit(&self) -> Duration {
+        self.probe.unwrap_or(Duration::from_millis(500))
     }
 
     /// `D`.

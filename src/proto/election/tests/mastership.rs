@@ -548,3 +548,83 @@ fn a_backup_gets_itself_a_proof_when_its_master_loses_the_api() {
     bench.hear(GroupReport { reach: false, ..holding() });
     assert_eq!(bench.intents, [Intent::Watch]);
 }
+
+#[test]
+fn who_loses_a_duel_notes_the_winner_as_holder_at_once() {
+    let mut bench = Bench::master();
+    bench.claim(|report| report.state = ClaimState::Lost);
+    bench.hear(GroupReport { term: Term(90), verified_ago: Some(Duration::ZERO), ..holding() });
+    assert_eq!(bench.reason(), Reason::DuelLost { to: address(PEER) });
+    let memory = bench.election.memory();
+    assert_eq!(memory.base, [address(PEER)].into_iter().collect());
+    assert!(!memory.had_held_or_sent, "somebody who is heard has it");
+    let persisted = bench.persisted;
+    bench.drain();
+    assert_eq!((bench.persisted, bench.election.memory()), (persisted, memory));
+}
+
+#[test]
+fn a_loss_without_a_name_deposes_nobody_who_hears_the_holder() {
+    let mut bench = Bench::master();
+    bench.claim(|report| (report.state, report.look) = (ClaimState::Lost, None));
+    // An older mastership that holds: the duel is this node's by its term.
+    let old = GroupReport { term: Term(0), verified_ago: Some(Duration::from_secs(60)), ..holding() };
+    bench.pass_hearing(Duration::from_secs(11), PEER, old);
+    let by = DeposedBy::Unknown;
+    assert!(bench.transitions.iter().any(|transition| transition.reason == Reason::Deposed { by }));
+    assert!(bench.transitions.len() > 1);
+    assert_eq!(bench.election.memory().deposed, None);
+}
+
+/// A master that has failed for `claim_timeout` offers, and the answer is lost until the offer has lapsed.
+#[test]
+fn rule_14_a_giver_that_hears_of_the_taker_only_after_the_lapse_holds_back_as_well() {
+    let preempt = Params { preempt: true, preempt_delay: Duration::ZERO, ..params() };
+    let mut bench = Bench::with(preempt, None);
+    let priority = Priority::new(150).unwrap();
+    bench.input(Input::Candidacy(Candidacy { healthy: true, priority, because: None, since: None }));
+    bench.pass(DEAD);
+    bench.look(Holder::Nobody);
+    bench.pass(DEAD * 2);
+    assert_eq!(bench.state(), NodeState::Master);
+    let failing = bench.now;
+    bench.claim(|report| (report.state, report.failing_since) = (ClaimState::Failing, Some(failing)));
+    let standby = |now: Time| GroupReport {
+        readiness: Readiness { ready: true, proof_age: Some(now - now) },
+        ..report(NodeState::Backup)
+    };
+    while bench.election.offer().is_none() {
+        let now = bench.now;
+        bench.pass_hearing(INTERVAL, PEER, standby(now));
+    }
+    assert_eq!(bench.election.offer(), Some((address(PEER), HandOver::ClaimFailing)));
+    bench.pass(DEAD + INTERVAL);
+    assert_eq!(bench.election.offer(), None);
+    let taker = GroupReport { term: Term(90), ..holding() };
+    bench.hear(taker);
+    assert_eq!(bench.reason(), Reason::DuelLost { to: address(PEER) });
+    let yielded = bench.now;
+    bench.claim(|report| *report = ClaimReport { proof: Some(yielded), ..ClaimReport::default() });
+    bench.pass_hearing(Duration::from_secs(59), PEER, taker);
+    let told = bench.election.report(bench.now);
+    assert!(!told.readiness.ready && !told.wants);
+    bench.pass_hearing(Duration::from_secs(2), PEER, taker);
+    let told = bench.election.report(bench.now);
+    assert!(told.readiness.ready && told.wants);
+}
+
+#[test]
+fn rule_8_only_an_echoed_word_of_the_one_that_deposed_ends_it() {
+    let by = DeposedBy::Member(address(PEER));
+    for echoed in [false, true] {
+        let mut bench = Bench::master();
+        bench.pass(DEAD * 2);
+        bench.claim(|report| report.state = ClaimState::Lost);
+        bench.look(Holder::Member(address(PEER)));
+        assert_eq!(bench.reason(), Reason::Deposed { by });
+        bench.claim(|report| *report = ClaimReport { look: report.look, ..ClaimReport::default() });
+        bench.pass(INTERVAL);
+        bench.hear_from(PEER, echoed, report(NodeState::Backup));
+        assert_eq!(bench.election.memory().deposed.is_none(), echoed);
+    }
+}

@@ -228,7 +228,83 @@ fn other_settings_begin_the_evidence_anew_and_a_probe_that_is_taken_away_defers_
     bench.input(Input::Params(params()));
     bench.drain();
     assert_eq!(bench.probing.last(), Some(&(bench.now, false)));
-    assert_eq!(bench.state(), NodeState::Backup, "not by the settings alone");
-    bench.pass(INTERVAL);
-    assert_eq!(bench.reason(), Reason::Silent { master: address(PEER) });
+    let removed = bench.now;
+    bench.pass(DEAD * 2);
+    let taken = bench.transitions.last().unwrap();
+    assert_eq!(taken.reason, Reason::Silent { master: address(PEER) });
+    assert_eq!(taken.at, removed + DEAD, "not by the settings alone: the silence begins anew");
+}
+
+#[test]
+fn a_probe_that_is_taken_away_from_a_deposed_node_begins_its_chance_anew() {
+    let by = DeposedBy::Member(address(PEER));
+    let mut own = Bench::with(Params { probe: Some(TIMEOUT), ..params() }, None);
+    own.look(Holder::Mine);
+    own.pass(DEAD + STALE_READ);
+    own.hold();
+    own.claim(|report| report.state = ClaimState::Lost);
+    own.look(MEMBER);
+    own.claim(|report| *report = ClaimReport { proof: report.proof, ..ClaimReport::default() });
+    assert_eq!(own.reason(), Reason::Deposed { by });
+    // The same by a peer's word.
+    let told = report(NodeState::Backup);
+    let told = GroupReport { deposed_by: Some(DeposedBy::Member(address(PEER))), candidate: false, ..told };
+    let mut word = Bench::with(Params { probe: Some(TIMEOUT), ..params() }, None);
+    let hears = |bench: &mut Bench, length: Duration| {
+        let end = bench.now + length;
+        while bench.now < end {
+            bench.pass(STEP);
+            bench.hear_from(THIRD, true, told);
+            bench.probe(bench.now.before(Duration::from_millis(5)), ProbeOutcome::Answered);
+            bench.look(MEMBER);
+        }
+    };
+    for bench in [&mut own, &mut word] {
+        // It serves, for an hour.
+        hears(bench, Duration::from_secs(3_600));
+        assert_eq!(bench.hindrance(), Some(Hindrance::Deposed { by, by_word: bench.election.deposed.is_none() }));
+        bench.input(Input::Params(params()));
+        let removed = bench.now;
+        hears(bench, evidence::CHANCE - STEP);
+        assert_eq!(bench.state(), NodeState::Backup, "an hour's silence was no chance");
+        hears(bench, DEAD * 2);
+        let taken = bench.transitions.last().unwrap();
+        assert_eq!(taken.reason, Reason::Chance { by });
+        assert!(taken.at >= removed + evidence::CHANCE);
+    }
+}
+
+/// Rule 2: "I am no candidate" needs no probe where it is said to this run of this node. A recording of it
+/// is no witness against a service that answers.
+#[test]
+fn an_unechoed_no_candidate_saves_no_probe() {
+    for (echoed, taken) in [(true, NodeState::Master), (false, NodeState::Backup)] {
+        let mut bench = Bench::with(Params { probe: Some(TIMEOUT), ..params() }, None);
+        bench.pass(DEAD);
+        for _ in 0..100 {
+            bench.pass(STEP);
+            bench.hear_from(PEER, echoed, report(NodeState::Fault));
+            bench.probe(bench.now.before(Duration::from_millis(5)), ProbeOutcome::Answered);
+            bench.look(MEMBER);
+        }
+        assert_eq!(bench.state(), taken, "echoed {echoed}: {:?}", bench.hindrance());
+    }
+}
+
+#[test]
+fn an_unechoed_accused_does_not_refute_the_word_of_the_deposed() {
+    for (echoed, heeds) in [(true, false), (false, true)] {
+        let mut bench = Bench::with(params(), None);
+        bench.pass(DEAD);
+        let told = GroupReport { deposed_by: Some(DeposedBy::Member(address(PEER))), ..report(NodeState::Backup) };
+        for _ in 0..20 {
+            bench.pass(STEP);
+            bench.hear_from(PEER, echoed, report(NodeState::Backup));
+            bench.hear_from(THIRD, true, told);
+            bench.look(MEMBER);
+        }
+        let by = DeposedBy::Member(address(PEER));
+        let heeded = bench.hindrance() == Some(Hindrance::Deposed { by, by_word: true });
+        assert_eq!(heeded, heeds, "echoed {echoed}: {:?}", bench.hindrance());
+    }
 }

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::story::{story, tell};
 use super::*;
 
 fn retuned() -> impl Strategy<Value = Params> {
@@ -16,74 +17,6 @@ fn retuned() -> impl Strategy<Value = Params> {
             ..params()
         },
     )
-}
-
-/// Something that happens, and how long nothing does afterwards.
-#[derive(Clone, Debug)]
-enum Story {
-    Hears(u8, NodeState, u8, u64),
-    Holds(u8),
-    Health(bool, u8),
-    Claim(ClaimState, Option<Holder>, bool),
-    Reach(bool),
-    Command(Command),
-    Nothing,
-}
-
-fn story() -> impl Strategy<Value = Story> {
-    let peer = || prop_oneof![Just(PEER), Just(THIRD)];
-    let state =
-        prop_oneof![Just(NodeState::Init), Just(NodeState::Backup), Just(NodeState::Master), Just(NodeState::Fault)];
-    let claim = prop_oneof![
-        Just(ClaimState::Claiming),
-        Just(ClaimState::Held),
-        Just(ClaimState::Lost),
-        Just(ClaimState::Failing)
-    ];
-    let holder = prop_oneof![Just(Holder::Mine), Just(Holder::Nobody), Just(Holder::Member(address(PEER)))];
-    let command = prop_oneof![
-        Just(Command::Drain),
-        Just(Command::Resume),
-        Just(Command::Failover { to: None }),
-        Just(Command::Failover { to: Some(address(PEER)) })
-    ];
-    prop_oneof![
-        4 => (peer(), state, 50_u8..150, 1_u64..9).prop_map(|(of, state, priority, term)| Story::Hears(of, state, priority, term)),
-        2 => peer().prop_map(Story::Holds),
-        1 => (any::<bool>(), 50_u8..150).prop_map(|(healthy, priority)| Story::Health(healthy, priority)),
-        2 => (claim, prop::option::of(holder), any::<bool>()).prop_map(|(state, look, sent)| Story::Claim(state, look, sent)),
-        1 => any::<bool>().prop_map(Story::Reach),
-        1 => command.prop_map(Story::Command),
-        3 => Just(Story::Nothing),
-    ]
-}
-
-fn tell(bench: &mut Bench, story: Story) {
-    let now = bench.now;
-    let hears = |peer, report| Input::Heard(Heard { peer: address(peer), at: now, echoed: true, report });
-    bench.input(match story {
-        Story::Hears(peer, state, priority, term) => {
-            let priority = Priority::new(i64::from(priority)).unwrap();
-            hears(peer, GroupReport { priority, term: Term(term), ..report(state) })
-        }
-        Story::Holds(peer) => hears(peer, holding()),
-        Story::Health(healthy, priority) => {
-            let priority = Priority::new(i64::from(priority)).unwrap();
-            Input::Candidacy(Candidacy { healthy, priority, because: None, since: None })
-        }
-        Story::Claim(state, look, sent) => Input::Claim(ClaimReport {
-            state,
-            sent,
-            proof: Some(now),
-            verified: (state == ClaimState::Held).then_some(now),
-            failing_since: (state == ClaimState::Failing).then_some(now),
-            look: look.map(|holder| Look { source: Source::Api, begun: now, ended: now, holder, settled: true }),
-            ..ClaimReport::default()
-        }),
-        Story::Reach(reachable) => Input::Reach { reachable },
-        Story::Command(command) => Input::Command(command),
-        Story::Nothing => Input::Drained,
-    });
 }
 
 proptest! {
@@ -101,8 +34,6 @@ proptest! {
             bench.drain();
             bench.now += Duration::from_millis(millis);
         }
-        bench.drain();
-        // What a transition of that evaluation makes of the same news is the next one's affair.
         bench.drain();
         let (transitions, intents) = (bench.transitions.len(), bench.intents.len());
         let (before, kept) = (bench.election.view(bench.now), bench.election.memory());
