@@ -158,7 +158,7 @@ fn syntax_words(message: &str, span: Span, text: &str, source: &Source) -> (Span
         }
         "invalid boolean, expected `true`" | "invalid boolean, expected `false`" => {
             let message = format!("`{}` is no value", words(&span));
-            (span, message, "write true or false, or a text in quotes".to_owned())
+            (span, message, "write a number, true or false, or a text in quotes".to_owned())
         }
         other => {
             let mend = match other {
