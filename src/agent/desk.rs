@@ -317,6 +317,7 @@ fn dry(status: &Status, group: &GroupName, to: Option<&NodeName>, take: bool) ->
 fn is_there(status: &Status, group: &GroupName, to: &NodeName) -> bool {
     let Some(facts) = facts(status, group) else { return false };
     let Some(claim) = facts.claims.first() else { return false };
-    let holds = claim.state == ClaimState::Held || claim.word == Some(Word::Peer);
+    // Its own heartbeat says so or, where this node has looked since, the API.
+    let holds = claim.state == ClaimState::Held || matches!(claim.word, Some(Word::Peer | Word::Api));
     facts.master.as_ref() == Some(to) && claim.holder == Some(ClaimHolder::Node(to.clone())) && holds
 }

@@ -121,7 +121,9 @@ fn started(file: &Path, log: &Log) -> u8 {
         match parts::assemble(loaded.config, secrets, file, log.clone()).await {
             Ok(assembled) => assembled.run(hang_up).await,
             Err(error) => {
-                tracing::error!("{}", explained(&error));
+                for line in explained(&error).lines() {
+                    tracing::error!("{line}");
+                }
                 if error.is_config() { CONFIG } else { FAILED }
             }
         }

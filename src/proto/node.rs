@@ -330,7 +330,13 @@ impl Node {
                 self.plan_bulletin(now);
             }
             Input::Params { group, params } => self.election(now, group, event::Input::Params(params)),
-            Input::Keys(keys) => self.keys = keys,
+            Input::Keys(keys) => {
+                self.keys = keys;
+                // Who still sends with what is the old key now is known by the next datagram.
+                for peer in &mut self.peers {
+                    peer.old_key_at = None;
+                }
+            }
             Input::Resign => self.each_election(now, |_| event::Input::Command(Command::Resign)),
             Input::BrainStale => {
                 self.each_election(now, |_| event::Input::BrainStale);

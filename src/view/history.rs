@@ -60,6 +60,8 @@ pub enum Event {
     State(StateChange),
     /// Somebody's act began or ended.
     Act(ActChange),
+    /// The writing node put a takeover off, or that is over: why the address did not move.
+    Deferral(Deferral),
 }
 
 /// A change of the writing node's state.
@@ -77,6 +79,17 @@ pub struct StateChange {
     pub evidence: Option<String>,
     /// The term after it.
     pub term: Term,
+}
+
+/// A takeover that an answering service put off.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deferral {
+    /// When.
+    pub at: Stamp,
+    /// It began; else it ended.
+    pub begun: bool,
+    /// Why, as a sentence.
+    pub evidence: String,
 }
 
 /// An act that began or ended.
@@ -109,13 +122,14 @@ impl Entry {
             Event::Move(one) => one.at,
             Event::State(change) => change.at,
             Event::Act(change) => change.at,
+            Event::Deferral(deferral) => deferral.at,
         }
     }
 
     fn as_move(&self) -> Option<&Move> {
         match &self.event {
             Event::Move(one) => Some(one),
-            Event::State(_) | Event::Act(_) => None,
+            Event::State(_) | Event::Act(_) | Event::Deferral(_) => None,
         }
     }
 
@@ -133,7 +147,7 @@ impl Entry {
             (Event::Move(new), Event::Move(old)) => {
                 (&self.group, &self.node, new.at, &new.to) == (&other.group, &other.node, old.at, &old.to)
             }
-            (Event::Move(_) | Event::State(_) | Event::Act(_), _) => false,
+            (Event::Move(_) | Event::State(_) | Event::Act(_) | Event::Deferral(_), _) => false,
         }
     }
 
@@ -152,6 +166,7 @@ impl Entry {
                 cut(&mut act.by);
                 act.reason.iter_mut().chain(detail).for_each(cut);
             }
+            Event::Deferral(deferral) => cut(&mut deferral.evidence),
         }
         self
     }
@@ -474,6 +489,11 @@ pub fn render(entries: &[Entry], style: Style) -> String {
                 if let Some(detail) = &change.detail {
                     page.item("detail", &clean(detail));
                 }
+            }
+            Event::Deferral(Deferral { begun, evidence, .. }) => {
+                let words = if *begun { "takeover deferred" } else { "takeover no longer deferred" };
+                page.line(&format!("{head}  {}: {words}", entry.node));
+                page.item("evidence", &clean(evidence));
             }
         }
     }

@@ -90,7 +90,10 @@ fn with_a_probe_an_agent_that_dies_alone_is_not_replaced_until_its_service_dies_
         |lab| lab.node("a").kill9(),
         &Expected {
             blind: &["b"],
-            ..Expected::nothing_moves("a", &[], &|lab| probe_says(lab, "b", "defers", true).map(drop))
+            ..Expected::nothing_moves("a", &[], &|lab| {
+                probe_says(lab, "b", "defers", true)?;
+                deferrals(lab, "b", &[true])
+            })
         }
         .for_good(),
     );
@@ -98,8 +101,16 @@ fn with_a_probe_an_agent_that_dies_alone_is_not_replaced_until_its_service_dies_
         &lab,
         "the service of a dies",
         |lab| lab.node("a").service.vanish(),
-        &Expected::one_move("a", &[("b", "master", "silent")]),
+        &Expected::one_move("a", &[("b", "master", "silent")]).and(&|lab| deferrals(lab, "b", &[true, false])),
     );
+}
+
+/// The deferrals in the history of a node: for each entry whether one began.
+fn deferrals(lab: &Lab, node: &str, begun: &[bool]) -> Result<(), String> {
+    let entries = lab.node(node).history()?;
+    let told: Vec<_> =
+        entries.iter().filter(|entry| entry["entry"] == "deferral").map(|e| e["begun"].clone()).collect();
+    if told == *begun { Ok(()) } else { Err(format!("{told:?}")) }
 }
 
 #[test]

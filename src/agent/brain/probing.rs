@@ -7,6 +7,7 @@ use crate::heart::{HeartStuck, HeartView, ToHeart};
 use crate::probe;
 use crate::proto::election::event::{self as election, Hindrance, ProbeOutcome};
 use crate::proto::node::GroupIndex;
+use crate::view::history::{Deferral, Event as HistoryEvent};
 
 impl Brain {
     pub(super) fn probe(&mut self, group: GroupIndex, wanted: bool) {
@@ -48,6 +49,8 @@ impl Brain {
             if let Some(probe) = &mut part.probe {
                 probe.defers = defers;
             }
+            let deferral = Deferral { at: super::stamp(), begun: defers, evidence: words };
+            self.record(GroupIndex(index), HistoryEvent::Deferral(deferral));
         }
     }
 

@@ -26,10 +26,21 @@ fn drained() -> Entry {
     entry(Event::Act(ActChange::new(ago(300), true, samples::drain("web-2"))))
 }
 
+fn deferred(begun: bool) -> Entry {
+    entry(Event::Deferral(Deferral { at: ago(200), begun, evidence: "the service still answers".to_owned() }))
+}
+
+#[test]
+fn what_did_not_move_is_told_too() {
+    let page = render(&[deferred(true), deferred(false)], Style { colour: false });
+    assert!(page.contains("web  web-1: takeover deferred\n  evidence  the service still answers\n"), "{page}");
+    assert!(page.contains("web  web-1: takeover no longer deferred\n"), "{page}");
+}
+
 #[test]
 fn what_is_recorded_is_there_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
-    let recorded = vec![state_change(1), entry(Event::Move(samples::last_move())), drained()];
+    let recorded = vec![state_change(1), entry(Event::Move(samples::last_move())), deferred(true), drained()];
     let history = History::open(folder.path()).unwrap();
     for entry in &recorded {
         history.record(entry.clone());
@@ -40,7 +51,7 @@ fn what_is_recorded_is_there_after_a_restart() {
 
     let again = History::open(folder.path()).unwrap();
     assert_eq!(again.entries(None, 10), recorded);
-    assert_eq!(again.entries(None, 1), recorded[2..]);
+    assert_eq!(again.entries(None, 1), recorded[3..]);
     assert_eq!(again.entries(GroupName::new("db").ok().as_ref(), 10), []);
     assert_eq!(again.last_move(&web()), Some(samples::last_move()));
     assert_eq!(again.trouble(), None);
