@@ -22,7 +22,7 @@ use crate::config::types::OnStop;
 use crate::control::wire::Refusal;
 use crate::heart::{FromHeart, Heart, HeartStuck, ToHeart};
 use crate::probe;
-use crate::proto::claim::event::{ClaimReport, ClaimState};
+use crate::proto::claim::event::{ClaimReport, ClaimState, Intent};
 use crate::proto::election::event::{Command, Reason, Transition};
 use crate::proto::health;
 use crate::proto::heartbeat::{HandOver, NodeState};
@@ -221,9 +221,7 @@ impl Brain {
     fn hear(&mut self, news: FromHeart) -> Result<(), HeartStuck> {
         match news {
             FromHeart::Intent(group, intent) => {
-                if let Some(part) = self.know.groups.get(group.0) {
-                    part.intents.send_replace(intent);
-                }
+                self.want(group, intent);
                 self.tell_gate(group);
             }
             FromHeart::Probe(group, wanted) => self.probe(group, wanted),
@@ -238,6 +236,12 @@ impl Brain {
             FromHeart::Stopped => {}
         }
         Ok(())
+    }
+
+    fn want(&self, group: GroupIndex, intent: Intent) {
+        if let Some(part) = self.know.groups.get(group.0) {
+            part.intents.send_replace(intent);
+        }
     }
 
     fn turn(&mut self, group: GroupIndex, transition: &Transition) {
@@ -458,19 +462,27 @@ impl Brain {
         self.heart.sender.send(ToHeart::Stop { resign })?;
         let stopped = async {
             loop {
-                match self.news.next().await {
+                let news = tokio::select! {
+                    news = self.news.next() => news,
+                    // A move that has begun is written down, however little of it is known yet.
+                    Some(event) = self.events.recv() => {
+                        if let Event::Happened(group, event) = event {
+                            self.happened(group, event);
+                        }
+                        continue;
+                    }
+                };
+                match news {
                     Some(FromHeart::Stopped) | None => return,
                     Some(FromHeart::Transition(group, transition)) => self.turn(group, &transition),
+                    // Who was just about to claim must not: nobody would see to it afterwards.
+                    Some(FromHeart::Intent(group, intent)) => self.want(group, intent),
                     Some(FromHeart::Persist(memory)) => {
                         self.know.known.memory = *memory;
                         self.know.store.keep(&self.know.known);
                     }
                     Some(
-                        FromHeart::Intent(..)
-                        | FromHeart::Probe(..)
-                        | FromHeart::Bulletin(..)
-                        | FromHeart::Answer(..)
-                        | FromHeart::View(_),
+                        FromHeart::Probe(..) | FromHeart::Bulletin(..) | FromHeart::Answer(..) | FromHeart::View(_),
                     ) => {}
                 }
             }
