@@ -30,9 +30,19 @@ use crate::stage::{Scene, Stage, StageError};
 /// Short: the figures end where the request is sent.
 const ASSIGN: Duration = Duration::from_millis(100);
 const INTERVALS: [Duration; 2] = [Duration::from_millis(500), Duration::from_millis(100)];
-/// From one fault to the next at the least: a takeover costs a node about five of the 60 calls to the
-/// API that it allows itself in a minute, and each takes over after every second fault.
-const PERIOD: Duration = Duration::from_secs(3);
+/// What each agent may ask of the API: most of what the provider allows, so that the figures are not of the budget.
+const CALLS_PER_MINUTE: u8 = 240;
+/// From one fault to the next at the least: a takeover costs a node about five of its calls in a minute,
+/// and each takes over after every second fault.
+const PERIOD: Duration = Duration::from_millis(800);
+/// What all stages here have alike.
+const SCENE: Scene = Scene {
+    interval: INTERVALS[0],
+    fall: DEFAULT_FALL,
+    assign: ASSIGN,
+    probe: false,
+    calls_per_minute: CALLS_PER_MINUTE,
+};
 /// Faults after which all is well again within a second or two.
 const CHEAP_RUNS: u32 = 100;
 /// Faults that take seconds by themselves.
@@ -146,7 +156,7 @@ impl Options {
     async fn faults(&self, interval: Duration, figures: &[Figure], floor: &Floor) -> Result<(), BenchError> {
         let wanted: Vec<Figure> = figures.iter().copied().filter(|figure| self.wanted(*figure)).collect();
         let Some(fall) = wanted.first().map(|figure| figure.fall()) else { return Ok(()) };
-        let mut stage = Stage::set(Scene { interval, fall, assign: ASSIGN, probe: false }).await?;
+        let mut stage = Stage::set(Scene { interval, fall, ..SCENE }).await?;
         let mut master = 0;
         stage.settled(master).await?;
         for (fault, runs) in wanted.into_iter().filter_map(Figure::fault) {
@@ -174,7 +184,7 @@ impl Options {
 
 /// What an idle agent costs, and a bare heart at the same time.
 async fn idle(interval: Duration, time: Duration) -> Result<(), BenchError> {
-    let mut stage = Stage::set(Scene { interval, fall: DEFAULT_FALL, assign: ASSIGN, probe: false }).await?;
+    let mut stage = Stage::set(Scene { interval, fall: DEFAULT_FALL, ..SCENE }).await?;
     stage.settled(0).await?;
     let hearts = Hearts::beat(interval).await?;
     let mut processes = vec![hearts.id()?];

@@ -28,7 +28,7 @@ use std::time::Duration;
 use self::page::Page;
 use self::paint::{Paint, Tone};
 use self::show::Show;
-use crate::stage::{Scene, StageError};
+use crate::stage::{DEFAULT_CALLS_PER_MINUTE, Scene, StageError};
 
 /// What `haagent-lab demo` takes.
 #[derive(Debug, clap::Args)]
@@ -70,14 +70,26 @@ struct Pace {
 impl Pace {
     /// The agents' defaults; the cloud takes as long for an assign as the real one at its best.
     const USUAL: Self = Self {
-        scene: Scene { interval: Duration::from_millis(500), fall: 2, assign: Duration::from_secs(1), probe: true },
+        scene: Scene {
+            interval: Duration::from_millis(500),
+            fall: 2,
+            assign: Duration::from_secs(1),
+            probe: true,
+            calls_per_minute: DEFAULT_CALLS_PER_MINUTE,
+        },
         pending_events: 2,
         retry_after: 2,
         cut: Duration::from_secs(6),
         quiet: Duration::from_millis(500),
     };
     const FAST: Self = Self {
-        scene: Scene { interval: Duration::from_millis(200), fall: 1, assign: Duration::from_millis(200), probe: true },
+        scene: Scene {
+            interval: Duration::from_millis(200),
+            fall: 1,
+            assign: Duration::from_millis(200),
+            probe: true,
+            calls_per_minute: DEFAULT_CALLS_PER_MINUTE,
+        },
         pending_events: 1,
         retry_after: 1,
         cut: Duration::from_millis(2500),

@@ -178,6 +178,7 @@ socket = "{}"
 token.file = "{}"
 api_url = "{api}"
 metadata_url = "{metadata}"
+calls_per_minute = {}
 
 [docker]
 socket = "{}"
@@ -201,6 +202,7 @@ digitalocean.reserved_ip = "{RESERVED_IP}"
             scene.interval.as_millis(),
             self.file("haagent.sock").display(),
             self.file("do-token").display(),
+            scene.calls_per_minute,
             self.file("docker.sock").display(),
             scene.fall,
         ))

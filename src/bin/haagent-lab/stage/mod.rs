@@ -53,7 +53,12 @@ pub(crate) struct Scene {
     pub(crate) assign: Duration,
     /// The agents ask the service through the reserved IP before they take over (`probe`).
     pub(crate) probe: bool,
+    /// What each agent may ask of the API (`calls_per_minute`).
+    pub(crate) calls_per_minute: u8,
 }
+
+/// `calls_per_minute` where nobody writes it.
+pub(crate) const DEFAULT_CALLS_PER_MINUTE: u8 = 60;
 
 /// What did not work.
 #[derive(Debug, thiserror::Error)]
