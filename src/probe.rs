@@ -23,7 +23,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::config::types::{Probe, ProbeTarget};
 use crate::net::dns::Resolver;
-use crate::net::{explain, http};
+use crate::net::{explain, http, plain};
 use crate::proto::election::event::{ProbeOutcome, ProbeResult};
 use crate::proto::time::{Duration, Time};
 use crate::sys::clock;
@@ -164,15 +164,15 @@ impl Prober {
                     addresses.iter().map(|address| Box::pin(TcpStream::connect(SocketAddr::new(*address, *port))));
                 match select_ok(attempts).await {
                     Ok(_) => (ProbeOutcome::Answered, "connected".to_owned()),
-                    Err(error) => (outcome_of(&error), error.to_string()),
+                    Err(error) => (outcome_of(&error), plain(&error)),
                 }
             }
             // The head is all that counts: the body is dropped unread, and the connection with it.
             Way::Http { client, url } => match client.get(url).send().await {
                 Ok(response) if response.status().is_server_error() => {
-                    (ProbeOutcome::Failed, format!("answers {}", response.status()))
+                    (ProbeOutcome::Failed, response.status().to_string())
                 }
-                Ok(response) => (ProbeOutcome::Answered, format!("answers {}", response.status())),
+                Ok(response) => (ProbeOutcome::Answered, response.status().to_string()),
                 Err(error) => {
                     (io_error(&error).map_or(ProbeOutcome::Failed, outcome_of), explain(&error.without_url()))
                 }

@@ -129,11 +129,13 @@ pub(super) struct PeerPart {
     pub(super) complaint: Option<String>,
     /// It has other settings for a group; said once until they are the same.
     pub(super) settings_differ: bool,
+    /// It fell silent, when it was heard last; said once until it is heard again.
+    pub(super) silent_since: Option<Time>,
 }
 
 impl PeerPart {
     pub(super) fn new(address: Ipv4Addr) -> Self {
-        Self { address, bulletin: None, complaint: None, settings_differ: false }
+        Self { address, bulletin: None, complaint: None, settings_differ: false, silent_since: None }
     }
 }
 

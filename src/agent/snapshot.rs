@@ -14,6 +14,7 @@ use crate::proto::election::event::{self as election, PeerView};
 use crate::proto::health::{Condition, Verdict};
 use crate::proto::heartbeat::{GroupReport, HandOver, NodeState};
 use crate::proto::ids::{NodeName, Term};
+use crate::proto::link::Loss;
 use crate::proto::node::LinkView;
 use crate::proto::reach;
 use crate::proto::time::{Duration, Time};
@@ -275,7 +276,9 @@ impl GroupSnapshot<'_> {
     /// What stands against a claim from here.
     fn detail(&self) -> Option<String> {
         let claim = &self.election.claim;
-        let held_down = !self.election.ready && claim.proof.is_some();
+        // A host that does not reach the API is not ready for that alone, and that is told.
+        let reached = self.know.reach != reach::Reach::Unreachable;
+        let held_down = !self.election.ready && claim.proof.is_some() && reached;
         claim.obstacle.as_deref().map(str::to_owned).or_else(|| {
             held_down.then(|| {
                 "it gave up a failing claim, or its last proof is too old: it waits before it claims".to_owned()
@@ -388,7 +391,8 @@ impl GroupSnapshot<'_> {
             healthy: heard.and_then(|report| healthy(report, said)),
             heard_ms_ago: peer.heard_at.map(|at| millis(self.now - at)),
             hears_us: heard.map(|_| peer.echoed),
-            loss: link.and_then(|link| link.loss),
+            loss: link.and_then(|link| link.loss).map(Loss::ratio),
+            loss_of: link.and_then(|link| link.loss).map(|loss| loss.expected),
             rtt_us: link.and_then(|link| link.rtt).map(|rtt| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX)),
             ready: heard.map(|report| report.readiness.ready),
             detail: said.and_then(|said| said.obstacle.clone().or_else(|| failing(said))),
@@ -415,7 +419,7 @@ impl GroupSnapshot<'_> {
     }
 }
 
-fn presence(peer: &PeerView) -> Presence {
+pub(super) fn presence(peer: &PeerView) -> Presence {
     let left = peer.report.is_some_and(|report| report.leaving.is_some());
     match (peer.heard, left, peer.heard_at) {
         (_, true, _) => Presence::Left,
@@ -440,7 +444,16 @@ fn healthy(report: &GroupReport, said: Option<&GroupBulletin>) -> Option<bool> {
 pub(super) fn failing(said: &GroupBulletin) -> Option<String> {
     let check = said.checks.iter().find(|check| !check.ok)?;
     let detail = check.detail.as_deref().map(|detail| format!(": {detail}")).unwrap_or_default();
-    Some(format!("check {} {}{detail}", check.name, check.verdict))
+    // It passed again, and has not yet done so `rise` times.
+    let recovers = check.verdict == CheckVerdict::Ok;
+    let verdict = if recovers { "recovering".to_owned() } else { check.verdict.to_string() };
+    Some(format!("check {} {verdict}{detail}", check.name))
+}
+
+/// The fault for which a master handed over, in its own words. A check that recovers meanwhile is none.
+pub(super) fn fault(said: &GroupBulletin) -> Option<String> {
+    let fails = said.checks.iter().any(|check| !check.ok && check.verdict != CheckVerdict::Ok);
+    fails.then(|| failing(said)).flatten()
 }
 
 fn word(source: Source) -> Word {

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use self::mistakes::MISTAKES;
+use self::mistakes::{TWENTY_AT_ONCE, mistakes};
 use self::oddities::ODDITIES;
 use super::types::{
     Authentication, Check, CheckKind, Claim, Count, DigitalOcean, Discovered, Majority, OnStop, Preempt, SecretSource,
@@ -63,7 +63,7 @@ fn plain() -> String {
 
 #[test]
 fn mistakes_are_told_in_these_words() {
-    for case in MISTAKES {
+    for case in mistakes() {
         let problems = parse("haagent.toml", case.file.concat().as_bytes()).expect_err(case.name);
         assert_eq!(problems.to_string(), case.told, "{}", case.name);
     }
@@ -78,8 +78,7 @@ fn what_is_odd_is_told_in_these_words_and_used() {
 
 #[test]
 fn twenty_mistakes_are_told_at_once() {
-    let case = MISTAKES.iter().find(|case| case.name == "twenty at once").unwrap();
-    let problems = parse("haagent.toml", case.file.concat().as_bytes()).unwrap_err();
+    let problems = parse("haagent.toml", TWENTY_AT_ONCE.file.concat().as_bytes()).unwrap_err();
     assert!(problems.count(Severity::Error) >= 20, "{}", problems.count(Severity::Error));
 }
 

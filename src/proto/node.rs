@@ -139,8 +139,8 @@ pub struct LinkView {
     pub heard_at: Option<Time>,
     /// It hears this node too.
     pub echoed: bool,
-    /// The part of its newest datagrams that did not arrive, 0.0 to 1.0.
-    pub loss: Option<f64>,
+    /// How many of its newest datagrams did not arrive.
+    pub loss: Option<Loss>,
     /// Smoothed round-trip time.
     pub rtt: Option<Duration>,
     /// Its heartbeat interval; it should be the same as ours.
@@ -420,7 +420,7 @@ impl Node {
             node: peer.link.node(),
             heard_at: peer.link.heard_at(),
             echoed: peer.link.echoed(),
-            loss: peer.link.loss().map(Loss::ratio),
+            loss: peer.link.loss(),
             rtt: peer.link.round_trip(),
             interval: peer.link.interval(),
             counts: peer.counts,
@@ -466,6 +466,7 @@ impl Node {
                     _ => peer.counts.malformed += 1,
                 }
                 peer.malformed_at = Some(now);
+                self.tell_groups_of(now, index, |peer| event::Input::Unreadable { peer });
                 return;
             }
         };

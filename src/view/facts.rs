@@ -469,6 +469,9 @@ pub struct Peer {
     pub hears_us: Option<bool>,
     /// The part of its datagrams that was lost lately, 0.0 to 1.0.
     pub loss: Option<f64>,
+    /// Of how many of its newest datagrams that is a part.
+    #[serde(default)]
+    pub loss_of: Option<u32>,
     /// The round trip, lately.
     pub rtt_us: Option<u64>,
     /// It proved lately that it could claim.

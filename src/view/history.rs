@@ -119,6 +119,14 @@ impl Entry {
         }
     }
 
+    /// Whether this is the move for which the node of `other` became master.
+    fn is_move_of(&self, other: &Self, change: &StateChange) -> bool {
+        let same = self.as_move().is_some_and(|one| {
+            (one.term, one.reason.as_str(), one.to.as_ref()) == (change.term, change.reason.as_str(), Some(&other.node))
+        });
+        same && self.group == other.group && change.to_state == State::Master
+    }
+
     /// Whether this is a later record of the same move.
     fn replaces(&self, other: &Self) -> bool {
         match (&self.event, &other.event) {
@@ -430,7 +438,7 @@ pub fn render(entries: &[Entry], style: Style) -> String {
     if entries.is_empty() {
         page.line("nothing has happened yet");
     }
-    for entry in entries {
+    for (place, entry) in entries.iter().enumerate() {
         let head = format!("{}Z  {}", entry.at().for_people(), entry.group);
         match &entry.event {
             Event::Move(one) => {
@@ -448,6 +456,10 @@ pub fn render(entries: &[Entry], style: Style) -> String {
             Event::State(change) => {
                 let (from, to) = (words::state(change.from_state), words::state(change.to_state));
                 page.line(&format!("{head}  {}: {from} -> {to}, term {}", entry.node, change.term));
+                // The move that follows from it says why, with all that is known of it by now.
+                if entries.get(place + 1).is_some_and(|next| next.is_move_of(entry, change)) {
+                    continue;
+                }
                 page.item("reason", &clean(&change.reason));
                 if let Some(evidence) = &change.evidence {
                     page.item("evidence", &clean(evidence));

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::facts::{
     Act, ActKind, Check, CheckVerdict, Claim, ClaimHolder, GroupFacts, Hook, HookState, Peer, Presence, Reach,
-    Severity, State, Word,
+    Severity, State, Waiting, Word,
 };
 use super::words::{self, age};
 use crate::proto::claim::event::ClaimState;
@@ -102,11 +102,11 @@ impl fmt::Display for WaitFor {
 #[must_use]
 pub fn judge(this: &NodeName, facts: &GroupFacts) -> Verdict {
     let mut concerns = Concerns::default();
-    let served = served(this, facts, &mut concerns);
+    let failover = failover(this, facts);
+    let served = served(this, facts, &failover, &mut concerns);
     if let Some((severity, text)) = two_masters(this, facts) {
         concerns.add(severity, text);
     }
-    let failover = failover(this, facts);
     for block in failover.blocks.iter().chain(&failover.against) {
         concerns.add(Severity::Warning, block.to_string());
     }
@@ -207,14 +207,14 @@ fn foreign(claim: &Claim) -> Option<Block> {
 }
 
 /// Question 1. One claim that does not serve, and the group does not.
-fn served(this: &NodeName, facts: &GroupFacts, concerns: &mut Concerns) -> Option<bool> {
+fn served(this: &NodeName, facts: &GroupFacts, failover: &Failover, concerns: &mut Concerns) -> Option<bool> {
     if facts.claims.is_empty() && facts.master.is_none() {
         concerns.add(Severity::Critical, "no node is master".to_owned());
         return Some(false);
     }
     let mut all = Some(true);
     for claim in &facts.claims {
-        let one = claim_served(this, facts, claim, concerns);
+        let one = claim_served(this, facts, claim, failover, concerns);
         all = match (all, one) {
             (Some(false), _) | (_, Some(false)) => Some(false),
             (None, _) | (_, None) => None,
@@ -224,7 +224,13 @@ fn served(this: &NodeName, facts: &GroupFacts, concerns: &mut Concerns) -> Optio
     all
 }
 
-fn claim_served(this: &NodeName, facts: &GroupFacts, claim: &Claim, concerns: &mut Concerns) -> Option<bool> {
+fn claim_served(
+    this: &NodeName,
+    facts: &GroupFacts,
+    claim: &Claim,
+    failover: &Failover,
+    concerns: &mut Concerns,
+) -> Option<bool> {
     let what = address(claim);
     let Some(holder) = &claim.holder else {
         let why = claim.detail.as_deref().unwrap_or("nobody has answered yet");
@@ -244,18 +250,25 @@ fn claim_served(this: &NodeName, facts: &GroupFacts, claim: &Claim, concerns: &m
         }
         ClaimHolder::Node(name) => name,
     };
-    if let Some(detail) = &claim.detail {
-        concerns.add(Severity::Warning, detail.clone());
-    }
     // Its holder stands by a claim that nothing can verify now (fail static). What was only
     // seen there, and is kept by nobody's word, may be anywhere by now.
     let held = claim.state == ClaimState::Held || claim.word == Some(Word::Peer);
     let old = claim.verified_ms_ago.map(Duration::from_millis).filter(|old| *old > VERIFIED_WITHIN);
     match old {
         Some(old) if held => concerns.add(Severity::Warning, format!("{what} was not verified for {}", age(old))),
-        Some(old) => concerns
-            .add(Severity::Unknown, format!("{what} was last seen at {holder} {} ago: nobody knows more", age(old))),
+        Some(old) => {
+            let why = claim.detail.as_deref().unwrap_or("nobody has said more since");
+            concerns.add(Severity::Unknown, format!("{what} was last seen at {holder} {} ago: {why}", age(old)));
+        }
         None => {}
+    }
+    // Where it also keeps this node from a failover, that is told with the failover.
+    let is_told = |detail: &&String| {
+        let with_failover = failover.against.iter().any(|block| block.what.contains(detail.as_str()));
+        with_failover || (old.is_some() && !held)
+    };
+    if let Some(detail) = claim.detail.as_ref().filter(|detail| !is_told(detail)) {
+        concerns.add(Severity::Warning, detail.clone());
     }
     if facts.master.as_ref().is_some_and(|master| master != holder) {
         let master = facts.master.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -286,18 +299,28 @@ fn claim_served(this: &NodeName, facts: &GroupFacts, claim: &Claim, concerns: &m
                 return Some(true);
             }
             Presence::Silent | Presence::Left | Presence::Never => {
-                concerns.add(Severity::Critical, format!("{what} points at {holder}, which is not heard"));
+                concerns.add(
+                    Severity::Critical,
+                    format!("{what} points at {holder}, which is not heard: from here nobody knows whether it serves"),
+                );
                 return None;
             }
         }
     };
     if healthy == Some(false) {
-        let why = if holder == this { failing_check(facts) } else { None };
+        let why = if holder == this { failing_check(facts) } else { failing_there(facts, holder) };
         let why = why.map(|why| format!(": {why}")).unwrap_or_default();
-        concerns.add(Severity::Critical, format!("{what} points at {holder}, whose checks fail{why}"));
+        let mend = format!("mend the service on {holder}; see haagent status and docker ps -a there");
+        concerns.add(Severity::Critical, format!("{what} points at {holder}, whose checks fail{why}; {mend}"));
         return Some(false);
     }
     (held || old.is_none()).then_some(true)
+}
+
+/// The check that fails at a peer, by its own word.
+fn failing_there(facts: &GroupFacts, holder: &NodeName) -> Option<String> {
+    let detail = peer_named(facts, holder)?.detail.as_ref()?;
+    detail.starts_with("check ").then(|| detail.clone())
 }
 
 /// The service was asked just now, through the address, and answered.
@@ -325,11 +348,11 @@ fn probe(this: &NodeName, facts: &GroupFacts, concerns: &mut Concerns) {
         Severity::Warning,
         match probe.answered {
             Some(_) => format!(
-                "the probe {target} is not answered though {master} holds {what}: {why}; as long as that lasts a cut \
+                "the probe {target} does not answer ({why}), though {master} holds {what}; as long as that lasts a cut \
                  link looks like a dead host; correct `probe`, or let the service answer there"
             ),
             None => format!(
-                "the probe {target} cannot ask: {why}; as long as that lasts nobody takes over from a silent master; \
+                "the probe {target} cannot be asked: {why}; as long as that lasts nobody takes over from a silent master; \
                  write the address itself into `probe`, or mend that"
             ),
         },
@@ -442,17 +465,28 @@ fn this_as_successor(this: &NodeName, facts: &GroupFacts) -> Successor {
     if facts.deposed {
         let what =
             format!("{this} was deposed: it waits until the holder of the address is heard, or known to be gone");
-        let mend = "start the holder's agent (systemctl start haagent there), or power its droplet off";
+        let mend = "mend the private network to the holder, start its agent (systemctl start haagent there), or power \
+                    its droplet off";
+        return Successor::Blocked(block(what).mended_by(mend.to_owned()));
+    }
+    if let Some(waiting) = facts.waiting.as_ref().filter(|waiting| facts.master.is_none() && babbles(waiting)) {
+        let mend = "make the heartbeats readable (the same key file, the same version of haagent), or stop that agent";
+        let what = format!("{this} does not take over: {}", waiting.what);
         return Successor::Blocked(block(what).mended_by(mend.to_owned()));
     }
     readiness(this.as_str(), facts.ready, facts.reach, facts.detail.as_deref())
+}
+
+/// Whether it waits for a host that is not silent and says nothing.
+fn babbles(waiting: &Waiting) -> bool {
+    matches!(waiting.kind.as_str(), words::HOLDER_BABBLES | words::DEPOSER_BABBLES)
 }
 
 fn peer_as_successor(facts: &GroupFacts, peer: &Peer) -> Successor {
     let name = peer_name(peer);
     let block = |what| Block::of(&name, what);
     if peer.key_differs {
-        let mend = "put the same key file on every node and restart the agent there (systemctl restart haagent)";
+        let mend = "put the same key file on every node, then haagent reload there";
         return Successor::Blocked(block(format!("key differs from {}", peer.address)).mended_by(mend.to_owned()));
     }
     if peer.same_name {
@@ -503,7 +537,7 @@ fn peer_as_successor(facts: &GroupFacts, peer: &Peer) -> Successor {
 fn readiness(name: &str, ready: Option<bool>, reach: Option<Reach>, detail: Option<&str>) -> Successor {
     let block = |what| Block::of(name, what);
     if reach == Some(Reach::Unreachable) {
-        return Successor::Blocked(block(format!("{name} does not reach the provider's API")));
+        return Successor::Blocked(unreached(name));
     }
     match ready {
         Some(true) => Successor::Ready,
@@ -512,6 +546,11 @@ fn readiness(name: &str, ready: Option<bool>, reach: Option<Reach>, detail: Opti
         }
         None => Successor::Perhaps(block(format!("{name} has not yet proved that it could claim"))),
     }
+}
+
+fn unreached(name: &str) -> Block {
+    let mend = format!("see the uplink and the name servers of {name}, and the provider's status page");
+    Block::of(name, format!("{name} does not reach the provider's API")).mended_by(mend)
 }
 
 /// A master that serves and has troubles of its own: they are those of the next failover.
@@ -524,12 +563,11 @@ fn master_itself(this: &NodeName, facts: &GroupFacts, concerns: &mut Concerns) {
     }
     // What fails a claim is told with the claim.
     let told = facts.detail.is_some() && facts.claims.iter().any(|claim| claim.detail == facts.detail);
-    if facts.ready == Some(false) && !told {
+    if facts.reach == Some(Reach::Unreachable) {
+        concerns.add(Severity::Warning, unreached(this.as_str()).to_string());
+    } else if facts.ready == Some(false) && !told {
         let why = facts.detail.as_deref().unwrap_or("it does not say why");
         concerns.add(Severity::Warning, format!("{this} could not claim again: {why}"));
-    }
-    if facts.reach == Some(Reach::Unreachable) {
-        concerns.add(Severity::Warning, format!("{this} does not reach the provider's API"));
     }
 }
 
@@ -550,7 +588,7 @@ fn hooks(facts: &GroupFacts, concerns: &mut Concerns) {
     for hook in facts.hooks.iter().filter(present) {
         match hook.state {
             HookState::Failed | HookState::Timeout | HookState::Refused => {
-                concerns.add(Severity::Warning, format!("{}; it is run again", hook_words(hook)));
+                concerns.add(Severity::Warning, format!("{}; it is run again until it succeeds", hook_words(hook)));
             }
             // The run before did not succeed, or this would be the first.
             HookState::Running if hook.attempts > 1 => {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::judge::{Verdict, drain_of, peer_name};
 use super::status::{
     Act, ActKind, Check, Claim, ClaimHolder, Group, GroupFacts, Hook, HookState, Move, Peer, Presence, Probe, Severity,
-    Stamp, State, Status,
+    Stamp, State, Status, Waiting,
 };
 use super::words::{self, age, exact};
 use crate::proto::claim::event::ClaimState;
@@ -59,7 +59,13 @@ impl Style {
 pub fn status(status: &Status, style: Style) -> String {
     let mut page = Page::default();
     let up = age(Duration::from_millis(status.uptime_ms));
-    let problems: Vec<&String> = status.warnings.iter().chain(&status.config.error).collect();
+    // What a group's problem says already, with its mend, is not said again.
+    let is_told = |problem: &str| {
+        let mut concerns = status.groups.iter().flat_map(|group| &group.verdict.concerns);
+        concerns.any(|concern| concern.starts_with(problem))
+    };
+    let warnings = status.warnings.iter().filter(|warning| !is_told(warning));
+    let problems: Vec<&String> = warnings.chain(&status.config.error).collect();
     // What concerns no group stands at the end; whoever reads only the top must know that it is there.
     let below = match problems.len() {
         0 => String::new(),
@@ -87,7 +93,7 @@ pub fn status(status: &Status, style: Style) -> String {
         page.item("", &style.paint(Paint::Doubt, &refused));
     }
     for waiting in &status.config.restart_needed {
-        page.item("", &clean(&format!("restart needed: {waiting}")));
+        page.item("", &clean(&format!("restart needed: {waiting}; haagent restart, then systemctl restart haagent")));
     }
     page.item("heart", &clean(&status.scheduling));
     if status.log_lines_dropped > 0 {
@@ -109,10 +115,10 @@ fn one_group(page: &mut Page, status: &Status, group: &Group, style: Style) {
     page.item("master", &master(status, facts));
     failover(page, group, style);
     if let Some(probe) = &facts.probe {
-        page.item("probe", &probe_words(status.at, probe, style));
+        page.item("probe", &probe_words(status.at, probe, facts.state, style));
     }
     for concern in group.verdict.concerns.iter().filter(|concern| !group.verdict.blocked_by.contains(concern)) {
-        page.item("problem", &clean(concern));
+        page.item("problem", &told(concern));
     }
 
     let names = facts.peers.iter().map(|peer| peer_name(peer).len());
@@ -172,24 +178,43 @@ fn claim_words(this: &NodeName, claim: &Claim) -> String {
         (Some(word), None) => format!("; {word} said so, not verified since the takeover"),
         (None, _) => String::new(),
     };
+    // What is held here is on this node, and that is said already.
     let state = match claim.state {
-        ClaimState::Idle => String::new(),
-        ClaimState::Claiming | ClaimState::Held | ClaimState::Lost | ClaimState::Failing => {
-            format!("; claim here: {}", words::claim(claim.state))
-        }
+        ClaimState::Idle | ClaimState::Held => "",
+        ClaimState::Claiming => "; this node is claiming it",
+        ClaimState::Lost => "; it was taken away from this node",
+        ClaimState::Failing => "; this node's claim of it FAILS, and is tried again",
     };
     format!("{address} {holder}{word}{state}")
 }
 
 fn master(status: &Status, facts: &GroupFacts) -> String {
-    let Some(master) = &facts.master else {
-        let why = facts.evidence.as_ref().unwrap_or(&facts.reason);
-        return format!("nobody; this node is {}: {}", words::state(facts.state), clean(why));
-    };
+    let Some(master) = &facts.master else { return no_master(status, facts) };
     let whose = if *master == status.node { " (this node)" } else { "" };
     let since = facts.master_since.map(|since| format!(" for {}", age(status.at.since(since)))).unwrap_or_default();
-    let reason = facts.master_reason.as_deref().map(|reason| format!(": {}", clean(reason))).unwrap_or_default();
+    let reason = facts.master_reason.as_deref().map(|reason| words::became_master(reason).unwrap_or(reason));
+    let reason = reason.map(|reason| format!(": {}", clean(reason))).unwrap_or_default();
     format!("{master}{whose}{since}, term {}{reason}", facts.term)
+}
+
+/// Who was master last, and why this node is not: as things stand, not as they were when it became what it is.
+fn no_master(status: &Status, facts: &GroupFacts) -> String {
+    let last = last_master(facts).map_or_else(|| "NOBODY".to_owned(), |words| format!("NOT HEARD: {words}"));
+    let (why, until) = match &facts.waiting {
+        Some(waiting) => (&waiting.what, waiting.until),
+        None => (facts.evidence.as_ref().unwrap_or(&facts.reason), None),
+    };
+    let left = until.map(|until| format!("; {} left", age(until.since(status.at)))).unwrap_or_default();
+    format!("{last}; {} is {}: {}{left}", status.node, words::state(facts.state), clean(why))
+}
+
+/// The silent member that was master when it was heard last, and since when it is silent.
+pub(super) fn last_master(facts: &GroupFacts) -> Option<String> {
+    let silent = facts.peers.iter().filter(|peer| peer.presence == Presence::Silent);
+    let masters = silent.filter(|peer| peer.state == Some(State::Master));
+    let last = masters.min_by_key(|peer| peer.heard_ms_ago.unwrap_or(u64::MAX))?;
+    let silence = last.heard_ms_ago.map(|ms| format!(", silent for {}", age(Duration::from_millis(ms))));
+    Some(format!("{} was master{}", peer_name(last), silence.unwrap_or_default()))
 }
 
 fn failover(page: &mut Page, group: &Group, style: Style) {
@@ -198,31 +223,53 @@ fn failover(page: &mut Page, group: &Group, style: Style) {
         Some(false) => style.paint(Paint::Bad, "WOULD NOT WORK"),
         None => style.paint(Paint::Doubt, "not known to work"),
     };
-    let mut blocks = group.verdict.blocked_by.iter().map(|block| clean(block));
+    let mut blocks = group.verdict.blocked_by.iter().map(|block| told(block));
+    let successors = clean(&group.verdict.successors.join(" or "));
     match blocks.next() {
         Some(first) => page.item("failover", &format!("{answer}: {first}")),
-        None => page.item("failover", &format!("{answer}, to {}", clean(&group.verdict.successors.join(" or ")))),
+        None if group.facts.master.is_some() => page.item("failover", &format!("{answer}, to {successors}")),
+        None if deferred(group.facts.waiting.as_ref()) => {
+            page.item(
+                "failover",
+                &format!("{}, {}", style.paint(Paint::Doubt, "DEFERRED"), until_it_fails(&successors)),
+            );
+        }
+        None => page.item("failover", &format!("no master is heard; {successors} can take over")),
     }
     for block in blocks {
         page.item("", &block);
     }
 }
 
-fn probe_words(at: Stamp, probe: &Probe, style: Style) -> String {
-    let answered = match probe.answered {
-        Some(true) => style.paint(Paint::Good, "answered"),
-        Some(false) => style.paint(Paint::Bad, "NOT ANSWERED"),
-        None if probe.detail.is_some() => style.paint(Paint::Bad, "CANNOT ASK"),
-        None => style.paint(Paint::Doubt, "not asked yet"),
+/// Whether an answering service is what keeps the node from taking over.
+fn deferred(waiting: Option<&Waiting>) -> bool {
+    waiting.is_some_and(|waiting| waiting.kind == words::PROBE_ANSWERS)
+}
+
+fn until_it_fails(who: &str) -> String {
+    format!("the service still answers: {who} takes over when it no longer does")
+}
+
+fn probe_words(at: Stamp, probe: &Probe, state: State, style: Style) -> String {
+    // The holder's own packets need not come back to it, and a standby's probe is what counts.
+    let fails = match state {
+        State::Master => "does not answer from here, where it is held, which proves nothing".to_owned(),
+        State::Init | State::Backup | State::Fault => style.paint(Paint::Bad, "DOES NOT ANSWER"),
     };
-    let since = probe.since.map(|since| format!(" for {}", age(at.since(since)))).unwrap_or_default();
-    let detail = probe.detail.as_deref().map(|detail| format!(": {}", clean(detail))).unwrap_or_default();
+    let answered = match probe.answered {
+        Some(true) => style.paint(Paint::Good, "answers"),
+        Some(false) => fails,
+        None if probe.detail.is_some() => style.paint(Paint::Bad, "CANNOT BE ASKED"),
+        None => return format!("{}: not asked yet", clean(&probe.target)),
+    };
+    let detail = probe.detail.as_deref().map(|detail| format!(" ({})", clean(detail))).unwrap_or_default();
+    let since = probe.since.map(|since| format!(", for {}", age(at.since(since)))).unwrap_or_default();
     let deferred = if probe.defers {
         format!("; {}", style.paint(Paint::Doubt, "the takeover is deferred"))
     } else {
         String::new()
     };
-    format!("{answered}{since}: {}{detail}{deferred}", clean(&probe.target))
+    format!("{} {answered}{detail}{since}{deferred}", clean(&probe.target))
 }
 
 fn this_node(status: &Status, Group { facts, verdict: told }: &Group, width: usize, style: Style) -> String {
@@ -271,8 +318,13 @@ fn other_node(
     if peer.presence != Presence::Heard {
         return line;
     }
-    if let Some(loss) = peer.loss {
-        let _ = write!(line, "  loss {:.1} %", loss * 100.0);
+    match (peer.loss, peer.loss_of) {
+        // A cut that is over stays in it until so many came: whoever reads it must know what it is a part of.
+        (Some(loss), Some(of)) if loss > 0.0 => {
+            let _ = write!(line, "  loss {:.0} % of the last {of}", (loss * 100.0).max(1.0));
+        }
+        (Some(_), _) => line.push_str("  loss 0 %"),
+        (None, _) => {}
     }
     if let Some(rtt) = peer.rtt_us {
         let _ = write!(line, "  rtt {}", round_trip(rtt));
@@ -321,7 +373,7 @@ fn readiness(ready: Option<bool>, witness: bool, style: Style) -> String {
 fn detail(line: &mut String, ready: Option<bool>, detail: Option<&str>, told: &Verdict) {
     let is_told = |detail: &&str| told.blocked_by.iter().chain(&told.concerns).any(|above| above.contains(*detail));
     if let Some(detail) = detail.filter(|detail| ready != Some(true) && !is_told(detail)) {
-        let _ = write!(line, "  {}", clean(detail));
+        let _ = write!(line, "  {}", self::told(detail));
     }
 }
 
@@ -436,6 +488,11 @@ pub fn clean(text: &str) -> String {
             c => c,
         })
         .collect()
+}
+
+/// What is told of a failure, without the number that only the provider's support asks for: it is in the JSON.
+pub(super) fn told(text: &str) -> String {
+    words::without_request_id(&clean(text))
 }
 
 /// Text of 80 columns, with labels in a column of their own.

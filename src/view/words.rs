@@ -167,12 +167,12 @@ pub fn hindrance(hindrance: &Hindrance) -> &'static str {
         Hindrance::Successor { .. } => "successor",
         Hindrance::HolderFirst { .. } => "holder-first",
         Hindrance::HolderBoots { .. } => "holder-boots",
-        Hindrance::HolderBabbles { .. } => "holder-babbles",
-        Hindrance::ProbeAnswers { .. } => "probe-answers",
+        Hindrance::HolderBabbles { .. } => HOLDER_BABBLES,
+        Hindrance::ProbeAnswers { .. } => PROBE_ANSWERS,
         Hindrance::ProbeIncomplete { .. } => "probe-incomplete",
         Hindrance::ProbeWithoutUplink { .. } => "probe-without-uplink",
         Hindrance::Deposed { .. } => "deposed",
-        Hindrance::DeposerBabbles { .. } => "deposer-babbles",
+        Hindrance::DeposerBabbles { .. } => DEPOSER_BABBLES,
         Hindrance::NoTruth => "no-truth",
         Hindrance::TruthUnsure => "truth-unsure",
         Hindrance::Foreign { .. } => FOREIGN,
@@ -183,6 +183,9 @@ pub fn hindrance(hindrance: &Hindrance) -> &'static str {
 pub(super) const MASTER_HEARD: &str = "master-heard";
 pub(super) const NOT_CANDIDATE: &str = "not-candidate";
 pub(super) const FOREIGN: &str = "foreign";
+pub(super) const PROBE_ANSWERS: &str = "probe-answers";
+pub(super) const HOLDER_BABBLES: &str = "holder-babbles";
+pub(super) const DEPOSER_BABBLES: &str = "deposer-babbles";
 
 /// The same as a sentence. `name` knows nodes by their addresses.
 #[must_use]
@@ -345,9 +348,9 @@ fn silence_counts(why: &Reason) -> bool {
 
 fn sentence(why: &Reason, name: &impl Fn(Ipv4Addr) -> String) -> String {
     match why {
-        Reason::Listened { master: Some(master) } => format!("listening is over: {} is master", name(*master)),
-        Reason::Listened { master: None } => "listening is over: no master is heard".to_owned(),
-        Reason::Resume => "listening is over: the address is here".to_owned(),
+        Reason::Listened { master: Some(master) } => format!("just started: {} was heard as master", name(*master)),
+        Reason::Listened { master: None } => "just started: no master was heard".to_owned(),
+        Reason::Resume => "just started: the address was here".to_owned(),
         Reason::Holder => "no master is heard, and the address is here".to_owned(),
         Reason::Silent { master } => format!("{} fell silent", name(*master)),
         Reason::Masterless { holder } => format!("there is no master: {}", held_by(*holder, name)),

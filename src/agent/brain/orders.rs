@@ -15,6 +15,7 @@ use crate::proto::heartbeat::NodeState;
 use crate::proto::ids::{GroupName, NodeName};
 use crate::proto::node::GroupIndex;
 use crate::view::history::{ActChange, Event as HistoryEvent};
+use crate::view::render::clean;
 use crate::view::status::ActKind;
 
 impl Brain {
@@ -89,6 +90,7 @@ impl Brain {
                 Act::Drain { groups, reason, lasts } => {
                     for name in &groups {
                         let Some(group) = self.index(name) else { continue };
+                        tracing::info!(group = %name, "{by} drains this node{}", because(reason.as_deref()));
                         let act =
                             acts::act(ActKind::Drain, &self.know.identity.name, &by, reason.clone(), stamp(), lasts);
                         self.record(group, HistoryEvent::Act(ActChange::new(stamp(), true, act.clone())));
@@ -101,6 +103,7 @@ impl Brain {
                 Act::Resume { groups, reason } => self.resume(&groups, &by, reason.as_deref(), Some(answer))?,
                 Act::Failover { group, to, take, reason } => self.fail_over(&group, to, take, &by, reason, answer)?,
                 Act::Restart { reason } => {
+                    tracing::info!("{by} announces a restart{}", because(reason.as_deref()));
                     for group in self.know.groups.iter().map(|part| part.name.clone()).collect::<Vec<_>>() {
                         let (name, kind) = (&self.know.identity.name, ActKind::Restart);
                         let act = acts::act(kind, name, &by, reason.clone(), stamp(), Some(RESTART_WITHIN));
@@ -192,6 +195,9 @@ impl Brain {
         let act = acts::act(ActKind::Failover, &self.know.identity.name, by, reason, stamp(), Some(FAILOVER_WITHIN));
         let master = self.snapshots.borrow().groups.get(group.0).is_some_and(|g| g.facts.state == NodeState::Master);
         if master || take {
+            let to = to.as_ref().map(|to| format!(" to {to}")).unwrap_or_default();
+            let what = if take { "a take from a foreign droplet".to_owned() } else { format!("a failover{to}") };
+            tracing::info!(group = %name, "{by} asks for {what}{}", because(act.reason.as_deref()));
             // Before the answer, so that the node that takes over finds in the bulletin who asked for it.
             self.know.acts.begin(name, act.clone());
             self.send_bulletin()?;
@@ -208,4 +214,9 @@ impl Brain {
     pub(super) fn index(&self, name: &GroupName) -> Option<GroupIndex> {
         self.know.groups.iter().position(|part| part.name == *name).map(GroupIndex)
     }
+}
+
+/// The reason that somebody gave, at the end of a line.
+fn because(reason: Option<&str>) -> String {
+    reason.map(|reason| format!(": {}", clean(reason))).unwrap_or_default()
 }

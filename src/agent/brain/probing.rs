@@ -24,9 +24,11 @@ impl Brain {
         if news && !*part.wanted.borrow() {
             let (target, detail) = (part.target(), &report.detail);
             match report.result.outcome {
-                ProbeOutcome::Answered => tracing::info!(group = %name, "the probe {target} is answered: {detail}"),
-                ProbeOutcome::Failed => tracing::warn!(group = %name, "the probe {target} is not answered: {detail}"),
-                ProbeOutcome::CouldNotAsk => tracing::warn!(group = %name, "the probe {target} cannot ask: {detail}"),
+                ProbeOutcome::Answered => tracing::info!(group = %name, "the probe {target} answers ({detail})"),
+                ProbeOutcome::Failed => tracing::warn!(group = %name, "the probe {target} does not answer ({detail})"),
+                ProbeOutcome::CouldNotAsk => {
+                    tracing::warn!(group = %name, "the probe {target} cannot be asked: {detail}")
+                }
             }
         }
         self.heart.sender.send(ToHeart::Probe(group, report.result))

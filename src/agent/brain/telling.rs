@@ -11,11 +11,14 @@ use crate::agent::snapshot;
 use crate::agent::store::Member;
 use crate::agent::timeline::Timeline;
 use crate::heart::{HeartStuck, HeartView, ToHeart};
+use crate::proto::election::event as election;
 use crate::proto::heartbeat::NodeState;
 use crate::proto::ids::{GroupName, NodeName};
 use crate::proto::node::{GroupIndex, PeerIndex};
 use crate::sys::clock;
 use crate::view::history::Event as HistoryEvent;
+use crate::view::status::Presence;
+use crate::view::words::age;
 
 impl Brain {
     pub(super) fn read_bulletin(&mut self, peer: PeerIndex, bytes: &[u8]) {
@@ -76,7 +79,7 @@ impl Brain {
 
     /// The check that failed at the old master, by its bulletin.
     pub(super) fn fault_behind(&self, timeline: &Timeline, group: &GroupName) -> Option<String> {
-        snapshot::failing(self.said_by(timeline.faulty()?, group)?)
+        snapshot::fault(self.said_by(timeline.faulty()?, group)?)
     }
 
     pub(super) fn said_by(&self, node: &NodeName, group: &GroupName) -> Option<&GroupBulletin> {
@@ -102,6 +105,7 @@ impl Brain {
     pub(super) fn show(&mut self, view: &HeartView) -> Result<(), HeartStuck> {
         self.viewing = Viewing::default();
         self.complain(view);
+        self.tell_presence(view);
         self.tell_deferrals(view);
         self.snapshots.send_replace(Arc::new(snapshot::of(&self.know, view)));
         for done in self.refreshes.drain(..) {
@@ -134,6 +138,35 @@ impl Brain {
         if view.dropped > self.know.dropped.count {
             self.know.dropped = Dropped { count: view.dropped, at: Some(view.at) };
             tracing::warn!("{}", self.know.dropped.words());
+        }
+    }
+
+    /// Says once that a peer fell silent, and once that it is heard again: of a standby's host nothing else tells.
+    fn tell_presence(&mut self, view: &HeartView) {
+        for index in 0..self.know.peers.len() {
+            let Some(part) = self.know.peers.get(index) else { continue };
+            let (address, was) = (part.address, part.silent_since);
+            let said = |group: &election::View| group.peers.iter().find(|peer| peer.address == address).copied();
+            let Some(peer) = view.node.groups.iter().find_map(said) else { continue };
+            let name = self.know.name_of(address);
+            let silent = snapshot::presence(&peer) == Presence::Silent;
+            let now = peer.heard_at.filter(|_| silent);
+            match (was, now) {
+                (None, Some(heard)) => {
+                    let silence = age(view.at - heard);
+                    tracing::warn!(
+                        "{name} is silent: last heard {silence} ago; see ping -c 3 {address}, and its agent"
+                    );
+                }
+                (Some(since), None) if peer.heard => {
+                    let silence = age(view.at - since);
+                    tracing::info!("{name} is heard again, after {silence}");
+                }
+                (Some(_) | None, _) => {}
+            }
+            if let Some(part) = self.know.peers.get_mut(index) {
+                part.silent_since = now.map(|heard| was.unwrap_or(heard));
+            }
         }
     }
 

@@ -19,8 +19,6 @@ pub const RETRY_AFTER_CAP: Duration = Duration::from_secs(300);
 pub const RESET_CAP: Duration = Duration::from_secs(60);
 /// The wait after a 429 that says nothing about it.
 pub const UNSAID_WAIT: Duration = Duration::from_secs(10);
-/// How a running agent comes to use a new token.
-const RESTART: &str = "`haagent restart` and `systemctl restart haagent`";
 /// The shortest wait after any 429.
 const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 
@@ -224,14 +222,16 @@ impl Error {
         match refusal.status {
             300..=399 => Some("check digitalocean.api_url".to_owned()),
             401 => {
-                Some(format!("the token is wrong, expired or revoked: put a valid one into {source}, then {RESTART}"))
+                let renewed = renewed(source);
+                Some(format!("the token is wrong, expired or revoked: put a valid one into {source}, then {renewed}"))
             }
             // python-digitalocean issue 353: the text of an account that is locked or has not paid.
             403 if refusal.message.to_lowercase().contains("not allowed") => {
                 Some("the account may be locked or its bill unpaid: look at the control panel".to_owned())
             }
             403 => Some(format!(
-                "the token lacks a scope: make one with {scopes} and put it into {source}, then {RESTART}"
+                "the token lacks a scope: make one with {scopes} and put it into {source}, then {}",
+                renewed(source)
             )),
             404 => Some(match &self.call {
                 Call::ReservedIp(address) | Call::Assign { address, .. } | Call::Action { address, .. } => {
@@ -243,9 +243,15 @@ impl Error {
                 Call::Warm => "check digitalocean.api_url".to_owned(),
             }),
             422 => mend_of_422(&refusal.message).map(str::to_owned),
+            429 => Some("the quota is the token's: give haagent one that nothing else uses".to_owned()),
             _ => None,
         }
     }
+}
+
+/// How a running agent comes to use a new token: a file is read again at a reload, the rest is the process's own.
+fn renewed(source: &str) -> &'static str {
+    if source.starts_with('/') { "`haagent reload`" } else { "`haagent restart` and `systemctl restart haagent`" }
 }
 
 /// All 422s share one id; only the English message tells them apart.
@@ -403,7 +409,7 @@ mod tests {
                 refused(assign(), 401, "Unable to authenticate you", true),
                 "assigning 203.0.113.10 to droplet 4711 at api.example: answered 401 \"Unable to authenticate you\" \
                  (request r-1); the token is wrong, expired or revoked: put a valid one into /etc/haagent/do-token, \
-                 then `haagent restart` and `systemctl restart haagent`",
+                 then `haagent reload`",
             ),
             (
                 refused(assign(), 403, "You are not authorized to perform this operation", true),

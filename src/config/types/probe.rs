@@ -6,6 +6,7 @@ use std::num::NonZeroU16;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::url::authority;
 use super::{BaseUrl, UrlError};
 
 /// `[group.NAME] probe`
@@ -72,7 +73,7 @@ impl HostPort {
     /// # Errors
     /// Anything else than a host, a colon and a port.
     pub fn new(text: &str) -> Result<Self, UrlError> {
-        let (host, port) = super::authority(text)?;
+        let (host, port) = authority(text)?;
         let port = port.ok_or(UrlError::Port)?;
         Ok(Self { host: host.to_owned(), port })
     }

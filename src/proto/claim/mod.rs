@@ -363,7 +363,10 @@ impl Reconciler {
             self.api_failed_at = Some(now);
             self.read_obstacle = Some(match self.not_before - now {
                 Duration::ZERO => Arc::clone(&failure.text),
-                pause => format!("{}; nothing is asked for {} s", failure.text, pause.as_secs_f32().ceil()).into(),
+                pause => {
+                    format!("{}; it is not asked again for {} s from then", failure.text, pause.as_secs_f32().ceil())
+                        .into()
+                }
             });
             // "Not ready" must not outlast a passing fault by a whole interval.
             self.proof_due = self.proof_due.min(now + self.jitter.proof(nth, self.params.readiness_interval));

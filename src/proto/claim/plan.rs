@@ -15,7 +15,9 @@ pub const STALE_READ: Duration = Duration::from_secs(6);
 
 /// How often a node that hears no master asks the metadata service.
 const WATCH_LOCAL: Duration = Duration::from_millis(500);
-/// How often it asks the API.
+/// How often a node whose assign was accepted asks it.
+const ARRIVAL: Duration = Duration::from_millis(250);
+/// How often a node that hears no master asks the API.
 const WATCH_API: Duration = Duration::from_secs(2);
 /// The shortest time between two looks at one unchanged question.
 const LOOK: Duration = Duration::from_secs(1);
@@ -214,10 +216,12 @@ pub(super) fn plan(s: &Situation) -> Plan {
 }
 
 fn local_interval(s: &Situation) -> Duration {
-    match s.stage {
+    match (s.stage, s.write) {
         // The second "not mine" is asked for as soon as it counts.
-        Stage::Held { absent_since: Some(_), .. } => s.verify_interval.min(s.heartbeat_interval),
-        Stage::Held { absent_since: None, .. } | Stage::Idle | Stage::Claiming { .. } | Stage::Lost(_) => {
+        (Stage::Held { absent_since: Some(_), .. }, _) => s.verify_interval.min(s.heartbeat_interval),
+        // It tells of the arrival sooner than the polls of the action, which back off.
+        (Stage::Claiming { .. } | Stage::Lost(_), Write::Accepted { .. }) => s.verify_interval.min(ARRIVAL),
+        (Stage::Held { absent_since: None, .. } | Stage::Idle | Stage::Claiming { .. } | Stage::Lost(_), _) => {
             s.verify_interval
         }
     }

@@ -328,6 +328,9 @@ pub enum Input {
     WrongKey { peer: Ipv4Addr },
     /// Datagrams with this node's own name arrive from this peer's host: two nodes have one name. It is not silent either.
     OwnName { peer: Ipv4Addr },
+    /// Datagrams that a key of ours made, and that this release cannot read, arrive from this peer's host:
+    /// another release of the agent lives there. It is not silent either.
+    Unreadable { peer: Ipv4Addr },
     /// This node's own health.
     Candidacy(Candidacy),
     /// The reconciler's newest word.

@@ -18,7 +18,8 @@ use crate::proto::time::{Duration, Time};
 const NAMELESS: Duration = Duration::from_secs(10);
 
 /// How long the API's host must have been out of reach before that is worth a move: two more attempts
-/// of the reach probe, which comes each second then. What comes back meanwhile is a blip.
+/// of the reach probe, which comes each second then. What comes back meanwhile is a blip. And how long the
+/// other node must have reached it: what was lost for both comes back for each in its own time.
 const ISOLATED: Duration = Duration::from_secs(2);
 
 /// Rule 5: how long one that let an offer lapse is passed over.
@@ -352,7 +353,7 @@ impl Election {
             && peer.echoed(now, self.dead()).is_some_and(|report| {
                 is_candidate(report)
                     && (report.readiness.ready || !wish.ready)
-                    && (report.reach || !wish.reach)
+                    && (!wish.reach || peer.reach_since.is_some_and(|since| now - since >= ISOLATED))
                     && fresh(report)
             })
     }

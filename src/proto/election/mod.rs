@@ -174,6 +174,11 @@ impl Election {
                     peer.own_name_at = Some(now);
                 }
             }
+            Input::Unreadable { peer } => {
+                if let Some(peer) = self.peer_mut(peer) {
+                    peer.unreadable_at = Some(now);
+                }
+            }
             Input::WrongKey { peer } => {
                 if let Some(peer) = self.peer_mut(peer) {
                     peer.wrong_key_at = Some(now);

@@ -20,8 +20,12 @@ pub(super) struct Peer {
     pub(super) wrong_key_at: Option<Time>,
     /// When a datagram with this node's own name came from its host.
     pub(super) own_name_at: Option<Time>,
+    /// When a datagram of a release that this one cannot read came from its host.
+    pub(super) unreadable_at: Option<Time>,
     /// When its host answered "port unreachable".
     pub(super) unreachable_at: Option<Time>,
+    /// Since when it has said, without a break, that it reaches the API's host.
+    pub(super) reach_since: Option<Time>,
     /// It let an offer lapse: not offered again before this (rule 5).
     pub(super) passed_over_until: Time,
 }
@@ -35,7 +39,9 @@ impl Peer {
             mastered_at: None,
             wrong_key_at: None,
             own_name_at: None,
+            unreadable_at: None,
             unreachable_at: None,
+            reach_since: None,
             passed_over_until: Time::ORIGIN,
         }
     }
@@ -48,6 +54,7 @@ impl Peer {
         if is_master(&heard.report) {
             self.mastered_at = Some(heard.at);
         }
+        self.reach_since = heard.report.reach.then(|| self.reach_since.unwrap_or(heard.at));
         self.echoed = heard.echoed;
         self.newest = Some((heard.at, heard.report));
     }
@@ -69,10 +76,11 @@ impl Peer {
 
     /// When its host last sent a datagram that cannot be used.
     pub(super) fn babbled_at(&self) -> Option<Time> {
-        self.wrong_key_at.max(self.own_name_at)
+        self.wrong_key_at.max(self.own_name_at).max(self.unreadable_at)
     }
 
-    /// Its host sends datagrams with a wrong key or with this node's own name: not silent, and says nothing.
+    /// Its host sends datagrams with a wrong key, with this node's own name, or of another release: not silent,
+    /// and says nothing.
     pub(super) fn babbles(&self, now: Time, dead: Duration) -> bool {
         self.babbled_at().is_some_and(|at| now - at < dead)
     }

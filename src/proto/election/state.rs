@@ -114,7 +114,7 @@ pub(super) struct Wish {
     pub(super) to: Option<Ipv4Addr>,
     /// Only one whose proof is younger than this (rule 14).
     pub(super) proof_after: Option<Time>,
-    /// Only one that reaches the API.
+    /// Only one that has reached the API for a while.
     pub(super) reach: bool,
     /// Only one for which nothing stands against a claim.
     pub(super) ready: bool,

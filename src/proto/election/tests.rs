@@ -257,6 +257,7 @@ fn inputs() -> Vec<(&'static str, Input)> {
         ("heard backup", heard(report(NodeState::Backup))),
         ("port unreachable", Input::PortUnreachable { peer: address(PEER) }),
         ("wrong key", Input::WrongKey { peer: address(PEER) }),
+        ("unreadable", Input::Unreadable { peer: address(PEER) }),
         ("sick", Input::Candidacy(sick)),
         ("claim", Input::Claim(ClaimReport::default())),
         ("unreachable", Input::Reach { reachable: false }),
@@ -284,13 +285,14 @@ fn every_state_and_input_pair_leads_where_the_design_says() {
         ("Left", Bench::left),
     ];
     // The state after, in the order of `states`. `Left` shows as `Backup`.
-    let table: [(&str, [NodeState; 5]); 18] = [
+    let table: [(&str, [NodeState; 5]); 19] = [
         ("heard master of a higher term", [Init, Backup, Fault, Backup, Backup]),
         ("heard offer to me", [Init, Master, Fault, Master, Backup]),
         ("heard leaving, I am named", [Init, Master, Fault, Master, Backup]),
         ("heard backup", [Init, Backup, Fault, Master, Backup]),
         ("port unreachable", [Init, Backup, Fault, Master, Backup]),
         ("wrong key", [Init, Backup, Fault, Master, Backup]),
+        ("unreadable", [Init, Backup, Fault, Master, Backup]),
         ("sick", [Init, Fault, Fault, Master, Backup]),
         ("claim", [Init, Backup, Fault, Master, Backup]),
         ("unreachable", [Init, Backup, Fault, Master, Backup]),

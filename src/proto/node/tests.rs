@@ -162,6 +162,20 @@ fn a_wrong_key_is_counted_and_its_host_is_neither_heard_nor_silent() {
 }
 
 #[test]
+fn a_peer_of_another_release_is_counted_and_neither_heard_nor_silent() {
+    let mut world = World::pair();
+    world.other_release.insert(1);
+    world.run(DEAD * 40);
+    assert_eq!(world.states(), [NodeState::Master, NodeState::Backup]);
+    let link = world.link(0, 1);
+    assert!(link.counts.other_version > 40, "{link:?}");
+    world.other_release = [0].into();
+    world.run(DEAD * 40);
+    assert_eq!(world.states(), [NodeState::Master, NodeState::Backup], "a master whose words mean nothing lives");
+    assert!(world.link(1, 0).counts.other_version > 40);
+}
+
+#[test]
 fn a_second_node_of_ones_own_name_is_counted_and_not_heard() {
     let mut world = World::of(Plan { groups: 1, nodes: vec![(7, 1), (7, 1)] });
     world.run(INTERVAL * 4);

@@ -1,6 +1,6 @@
 //! The answers of `haagent why` for people.
 
-use super::{Page, Paint, Style, act, claim_words, clean, last_move, steps};
+use super::{Page, Paint, Style, act, claim_words, clean, deferred, last_move, steps, told, until_it_fails};
 use crate::view::judge::Block;
 use crate::view::status::{Move, State};
 use crate::view::why::{Failover, GroupWhy, PROBE, Why, untold_waiting};
@@ -33,7 +33,7 @@ fn one_group(page: &mut Page, why: &Why, group: &GroupWhy, style: Style) {
         page.item("address", "this group has no claim");
     }
     for problem in &group.problems {
-        page.item("problem", &style.paint(Paint::Doubt, &clean(problem)));
+        page.item("problem", &style.paint(Paint::Doubt, &told(problem)));
     }
     this_node(page, why, group);
     failover(page, group, style);
@@ -59,13 +59,13 @@ fn master(why: &Why, group: &GroupWhy) -> String {
 fn this_node(page: &mut Page, why: &Why, group: &GroupWhy) {
     let state = format!("{} for {}", words::state(group.state), age(why.at.since(group.since)));
     // Told of the master above, or in what follows.
-    let told =
+    let told_above =
         |evidence: &str| group.state == State::Master || group.because.iter().any(|line| line.contains(evidence));
-    let evidence = group.evidence.as_ref().filter(|evidence| !told(evidence));
+    let evidence = group.evidence.as_ref().filter(|evidence| !told_above(evidence));
     let evidence = evidence.map(|evidence| format!(": {}", clean(evidence))).unwrap_or_default();
     page.item("this node", &format!("{state}{evidence}"));
     for line in &group.because {
-        page.item("", &clean(line));
+        page.item("", &told(line));
     }
     if let Some(waiting) = untold_waiting(group) {
         let left = waiting.until.map(|until| format!("; {} left", age(until.since(why.at)))).unwrap_or_default();
@@ -78,11 +78,13 @@ fn failover(page: &mut Page, group: &GroupWhy, style: Style) {
     // What is told of this node stands above.
     let (above, below): (Vec<&Block>, Vec<&Block>) =
         group.failover.blocks.iter().partition(|block| group.because.contains(&block.to_string()));
-    if !above.is_empty() {
-        page.item("blocked", &style.paint(Paint::Bad, "by what is said of this node above"));
+    for block in above {
+        // All of it stands above; here only what it comes to.
+        let what = block.what.split_once(": ").map_or(block.what.as_str(), |(what, _)| what);
+        page.item("blocked", &style.paint(Paint::Bad, &format!("{} (see above)", clean(what))));
     }
     for block in below {
-        page.item("blocked", &style.paint(Paint::Bad, &clean(&block.what)));
+        page.item("blocked", &style.paint(Paint::Bad, &told(&block.what)));
         if let Some(mend) = &block.mend {
             page.item("  mend", &clean(mend));
         }
@@ -97,6 +99,7 @@ fn would_follow(group: &GroupWhy, style: Style) -> String {
     let Some(master) = &group.master else {
         let names: Vec<String> = turns.iter().map(|turn| clean(&turn.node)).collect();
         return match ready {
+            Some(true) if deferred(group.waiting.as_ref()) => until_it_fails(&good(&names.join(", then "))),
             Some(true) => format!("no master is heard; {} can take over", good(&names.join(", then "))),
             Some(false) => format!("no master is heard, and {} can take over", bad("NOBODY")),
             None => format!("no master is heard, and {}", doubt("nobody is known to be able to take over")),

@@ -74,6 +74,7 @@ pub(crate) fn peer(name: &str, last: u8, state: State) -> Peer {
         heard_ms_ago: Some(212),
         hears_us: Some(true),
         loss: Some(0.0),
+        loss_of: Some(100),
         rtt_us: Some(412),
         ready: Some(true),
         detail: None,

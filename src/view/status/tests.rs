@@ -79,7 +79,7 @@ fn the_fields_of_the_contract_are_there() {
         groups[].claims[].verified_ms_ago groups[].claims[].detail groups[].checks[].name groups[].checks[].kind \
         groups[].checks[].ok groups[].checks[].since groups[].checks[].detail groups[].peers[].node \
         groups[].peers[].address groups[].peers[].state groups[].peers[].priority groups[].peers[].heard_ms_ago \
-        groups[].peers[].loss groups[].peers[].rtt_us groups[].peers[].ready groups[].peers[].detail \
+        groups[].peers[].loss groups[].peers[].loss_of groups[].peers[].rtt_us groups[].peers[].ready groups[].peers[].detail \
         groups[].peers[].version groups[].peers[].config_ok groups[].peers[].reach groups[].acts[].kind \
         groups[].acts[].node groups[].acts[].by groups[].acts[].reason groups[].acts[].until \
         groups[].last_move.from groups[].last_move.to groups[].last_move.reason groups[].last_move.at \

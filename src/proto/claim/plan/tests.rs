@@ -320,7 +320,14 @@ fn the_reads_of_every_situation() {
                     };
                     assert_eq!(plan(&s).api, want, "{s:?}");
                     let suspicious = matches!(stage, Stage::Held { absent_since: Some(_), .. });
-                    assert_eq!(plan(&s).local, Some(if suspicious { I } else { Duration::from_secs(1) }));
+                    let arriving = matches!(stage, Stage::Claiming { .. } | Stage::Lost(_))
+                        && matches!(write, Write::Accepted { .. });
+                    let local = match (suspicious, arriving) {
+                        (true, _) => I,
+                        (false, true) => ARRIVAL,
+                        (false, false) => Duration::from_secs(1),
+                    };
+                    assert_eq!(plan(&s).local, Some(local), "{s:?}");
                     for (intent, want) in [
                         (Intent::Yield, Plan { local: None, api: Some(Pace::Proof) }),
                         (Intent::Warm, Plan { local: None, api: None }),

@@ -105,13 +105,19 @@ fn rule_2_the_silence_of_a_master_that_others_heard_ends_on_time() {
 }
 
 #[test]
-fn a_host_that_has_this_nodes_name_is_not_silent() {
-    let mut bench = Bench::new();
-    bench.pass(DEAD);
-    for _ in 0..100 {
-        bench.input(Input::OwnName { peer: address(PEER) });
-        bench.look(Holder::Member(address(PEER)));
-        bench.pass(INTERVAL);
+fn a_host_whose_datagrams_cannot_be_used_is_not_silent() {
+    let peer = address(PEER);
+    for babble in [Input::WrongKey { peer }, Input::OwnName { peer }, Input::Unreadable { peer }] {
+        let mut bench = Bench::new();
+        bench.pass(DEAD);
+        for _ in 0..100 {
+            bench.input(babble.clone());
+            bench.look(Holder::Member(peer));
+            bench.pass(INTERVAL);
+        }
+        assert_eq!(bench.state(), NodeState::Backup, "{babble:?}");
+        bench.look(Holder::Member(peer));
+        bench.pass(DEAD * 5);
+        assert_eq!(bench.state(), NodeState::Master, "{babble:?}: it is silent now");
     }
-    assert_eq!(bench.state(), NodeState::Backup);
 }

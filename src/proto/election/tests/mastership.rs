@@ -510,10 +510,19 @@ fn a_lost_api_moves_nothing_and_a_lost_uplink_goes_to_one_that_was_answered_sinc
     let old = Readiness { ready: true, proof_age: Some(Duration::from_secs(200)) };
     bench.pass_hearing(Duration::from_secs(30), PEER, GroupReport { readiness: old, ..report(NodeState::Backup) });
     assert_eq!(offered(&bench), None);
+    // What was lost for both comes back for each in its own time: first for the other.
     bench.hear(GroupReport { reach: false, ..report(NodeState::Backup) });
     assert_eq!(offered(&bench), None);
-    bench.hear(report(NodeState::Backup));
+    bench.pass_hearing(Duration::from_millis(1_900), PEER, report(NodeState::Backup));
+    assert_eq!(offered(&bench), None);
+    bench.pass_hearing(Duration::from_millis(600), PEER, report(NodeState::Backup));
     assert_eq!(offered(&bench), Some((address(PEER), HandOver::Isolated)));
+
+    let mut alone = Bench::master();
+    alone.hear(report(NodeState::Backup));
+    alone.input(Input::Reach { reachable: false });
+    alone.pass_hearing(Duration::from_millis(2_500), PEER, report(NodeState::Backup));
+    assert_eq!(offered(&alone), Some((address(PEER), HandOver::Isolated)), "the other never lost it");
 }
 
 #[test]

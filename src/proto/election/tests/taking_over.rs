@@ -81,18 +81,6 @@ fn a_foreign_or_unknown_holder_is_left_alone_for_ever() {
 }
 
 #[test]
-fn a_host_that_babbles_with_a_wrong_key_is_not_silent() {
-    let mut bench = Bench::new();
-    bench.pass(DEAD);
-    for _ in 0..100 {
-        bench.input(Input::WrongKey { peer: address(PEER) });
-        bench.look(Holder::Member(address(PEER)));
-        bench.pass(INTERVAL);
-    }
-    assert_eq!(bench.state(), NodeState::Backup);
-}
-
-#[test]
 fn rule_8_a_deposed_node_waits_for_its_chance_and_twice_as_long_after_it() {
     let mut bench = Bench::master();
     bench.pass(DEAD * 2);
