@@ -170,8 +170,8 @@ impl Brain {
     }
 
     /// Runs until the process is told to stop, or cannot go on. The exit code.
-    pub(super) async fn run(mut self) -> u8 {
-        let code = match self.rounds().await {
+    pub(super) async fn run(mut self, hang_up: Signal) -> u8 {
+        let code = match self.rounds(hang_up).await {
             Ok(code) => code,
             Err(error) => {
                 tracing::error!("{}", super::explained(&error));
@@ -185,7 +185,7 @@ impl Brain {
         code
     }
 
-    async fn rounds(&mut self) -> Result<u8, BrainError> {
+    async fn rounds(&mut self, mut hang_up: Signal) -> Result<u8, BrainError> {
         let mut round = tokio::time::interval(ROUND);
         round.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut signals = Signals::new()?;
@@ -206,7 +206,7 @@ impl Brain {
                 () = tokio::time::sleep(until_health) => self.expire_health()?,
                 _ = signals.term.recv() => return self.stop().await,
                 _ = signals.interrupt.recv() => return self.stop().await,
-                _ = signals.hang_up.recv() => self.begin_reload(Asker::signal()),
+                _ = hang_up.recv() => self.begin_reload(Asker::signal()),
                 outcome = self.reloads.ended() => self.end_reload(outcome)?,
             }
             if let Some(code) = self.exit {
@@ -494,16 +494,11 @@ enum BrainError {
 struct Signals {
     term: Signal,
     interrupt: Signal,
-    hang_up: Signal,
 }
 
 impl Signals {
     fn new() -> io::Result<Self> {
-        Ok(Self {
-            term: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hang_up: signal(SignalKind::hangup())?,
-        })
+        Ok(Self { term: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 }
 

@@ -14,7 +14,7 @@ use crate::proto::claim::event::ClaimState;
 use crate::proto::ids::{GroupName, NodeName};
 use crate::view::history::History;
 use crate::view::judge::peer_name;
-use crate::view::status::{ClaimHolder, GroupFacts, State, Status, Word};
+use crate::view::status::{ActKind, ClaimHolder, GroupFacts, State, Status, Word};
 
 /// Requests on their way to the brain: more than the connections that the server allows.
 pub(super) const ASKS: usize = 64;
@@ -98,7 +98,9 @@ impl Handler for Desk {
                     return dry(&status, &group, to.as_ref(), take);
                 }
                 let act = Act::Failover { group: group.clone(), to: to.clone(), take, reason };
-                let moved = self.act(act, &caller, timeout_ms, |status| not_moved(status, &group, to.as_ref(), take));
+                let moved = self.act(act, &caller, timeout_ms, |status| {
+                    not_moved(status, &group, to.as_ref(), take).map(Lack::Yet)
+                });
                 match moved.await {
                     // Which node it was is known only now.
                     Response::Done { message } if to.is_none() => Response::Done {
@@ -146,8 +148,9 @@ impl Desk {
         act: Act,
         caller: &Caller,
         timeout_ms: u64,
-        lacks: impl Fn(&Status) -> Option<String>,
+        lacks: impl Fn(&Status) -> Option<Lack>,
     ) -> Response {
+        let lasts = matches!(act, Act::Drain { .. });
         let (answer, taken) = oneshot::channel();
         if self.asks.try_send(Ask::Act { act, by: caller.user.clone(), answer }).is_err() {
             return busy();
@@ -157,27 +160,34 @@ impl Desk {
             Ok(Ok(Err(refusal))) => return Response::Refused(refusal),
             Ok(Err(_)) | Err(_) => return busy(),
         };
+        // A snapshot from before it has no word of what lasts, as if somebody had ended it.
+        if lasts && self.fresh().await.is_none() {
+            return busy();
+        }
         let mut snapshots = self.snapshots.clone();
         let mut last = String::new();
         let finished = async {
             loop {
                 match lacks(&snapshots.borrow_and_update()) {
-                    None => return,
-                    Some(now) if now != last => {
-                        caller.progress(&now);
-                        last = now;
+                    None => return Ok(()),
+                    Some(Lack::Yet(now)) => {
+                        if now != last {
+                            caller.progress(&now);
+                            last = now;
+                        }
                     }
-                    Some(_) => {}
+                    Some(Lack::Never(refusal)) => return Err(refusal),
                 }
                 if snapshots.changed().await.is_err() {
-                    return;
+                    return Ok(());
                 }
             }
         };
         let timeout = Duration::from_millis(timeout_ms).min(LONGEST_WAIT);
         // The deadline's own margin: an answer must still leave before the server cuts it off.
         match tokio::time::timeout(timeout.saturating_sub(Duration::from_millis(100)), finished).await {
-            Ok(()) => Response::Done { message },
+            Ok(Ok(())) => Response::Done { message },
+            Ok(Err(refusal)) => Response::Refused(refusal),
             Err(_) => Response::Begun { message: if last.is_empty() { message } else { last } },
         }
     }
@@ -203,23 +213,37 @@ fn holder(status: &Status, group: &GroupName) -> Option<NodeName> {
     }
 }
 
+/// What an act has not come to.
+enum Lack {
+    Yet(String),
+    /// Nothing comes any more.
+    Never(Refusal),
+}
+
 /// What a drain still waits for: whoever drains a host is about to switch it off.
-fn not_handed_over(status: &Status, groups: &[GroupName]) -> Option<String> {
+fn not_handed_over(status: &Status, groups: &[GroupName]) -> Option<Lack> {
     groups.iter().find_map(|name| {
         let facts = facts(status, name)?;
+        if !facts.acts.iter().any(|act| act.kind == ActKind::Drain && act.node.as_ref() == Some(&status.node)) {
+            return Some(Lack::Never(Refusal {
+                what: "drain".to_owned(),
+                why: format!("group {name}: the drain was ended before it had come so far"),
+                mend: "haagent history says by whom".to_owned(),
+            }));
+        }
         if facts.state == State::Master {
-            return Some(format!(
+            return Some(Lack::Yet(format!(
                 "group {name}: drained; {} stays master until somebody ready takes over",
                 status.node
-            ));
+            )));
         }
         // The snapshot before the drain took effect says nothing yet.
         if facts.state == State::Backup && facts.candidate {
-            return Some(format!("group {name}: the drain takes effect"));
+            return Some(Lack::Yet(format!("group {name}: the drain takes effect")));
         }
         let here = holder(status, name).is_some_and(|holder| holder == status.node);
         let next = facts.master.as_ref().map_or("another node", NodeName::as_str);
-        here.then(|| format!("group {name}: drained; waiting until {next} holds the address"))
+        here.then(|| Lack::Yet(format!("group {name}: drained; waiting until {next} holds the address")))
     })
 }
 

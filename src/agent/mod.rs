@@ -32,6 +32,8 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
+use tokio::signal::unix::{SignalKind, signal};
+
 use crate::config::{self, Config};
 use crate::hooks;
 use crate::proto::ids::GroupName;
@@ -47,6 +49,10 @@ const FAILED: u8 = 1;
 
 /// How long the end of the process waits for lines that a hung reader does not take.
 const FLUSH: Duration = Duration::from_millis(500);
+
+/// Threads for what may hang: one for each name that is being looked up and each program that is being started,
+/// which are as many as the configuration has. There is none at rest.
+const BLOCKING: usize = 64;
 
 /// Runs the agent with this configuration file until it is told to stop. The exit code of `haagent run`.
 #[must_use]
@@ -95,7 +101,8 @@ fn started(file: &Path, log: &Log) -> u8 {
         return CONFIG;
     }
     prepare(&loaded.config);
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(4).build() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(BLOCKING).build();
+    let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
             tracing::error!("cannot start the runtime: {error}");
@@ -103,8 +110,16 @@ fn started(file: &Path, log: &Log) -> u8 {
         }
     };
     let code = tokio::task::LocalSet::new().block_on(&runtime, async {
+        // From now on SIGHUP ends nothing: systemd takes an end by it for a wish, and starts nothing again.
+        let hang_up = match signal(SignalKind::hangup()) {
+            Ok(hang_up) => hang_up,
+            Err(error) => {
+                tracing::error!("cannot listen for signals: {error}");
+                return FAILED;
+            }
+        };
         match parts::assemble(loaded.config, secrets, file, log.clone()).await {
-            Ok(assembled) => assembled.run().await,
+            Ok(assembled) => assembled.run(hang_up).await,
             Err(error) => {
                 tracing::error!("{}", explained(&error));
                 if error.is_config() { CONFIG } else { FAILED }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Url;
+use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, watch};
 
 use super::acts::Acts;
@@ -107,12 +108,14 @@ pub(super) struct Assembled {
 
 impl Assembled {
     /// Runs until the process is told to stop; its exit code.
-    pub(super) async fn run(self) -> u8 {
+    ///
+    /// `hang_up` has heard SIGHUP since before the parts were made: the file may be another one since.
+    pub(super) async fn run(self, hang_up: Signal) -> u8 {
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let server = tokio::spawn(self.server.serve(self.desk, async {
             let _ = stopped.await;
         }));
-        let code = self.brain.run().await;
+        let code = self.brain.run(hang_up).await;
         let _ = stop.send(());
         let _ = tokio::time::timeout(Duration::from_secs(1), server).await;
         code

@@ -240,6 +240,11 @@ pub(super) struct Told {
 }
 
 impl Told {
+    /// Whether the file differs in anything from what is in force, or was.
+    pub(super) fn changed(&self) -> bool {
+        !self.applied.is_empty() || !self.restart_needed.is_empty()
+    }
+
     /// One line for the journal and the history.
     pub(super) fn summary(&self) -> String {
         let parts = [("applied", &self.applied), ("restart needed", &self.restart_needed)];

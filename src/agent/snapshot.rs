@@ -12,6 +12,7 @@ use crate::hooks::{self, Outcome};
 use crate::proto::claim::event::{ClaimState, Holder, Look, Source};
 use crate::proto::election::event::{self as election, PeerView};
 use crate::proto::health::{Condition, Verdict};
+use crate::proto::heartbeat::codec::VERSION as PROTOCOL;
 use crate::proto::heartbeat::{GroupReport, HandOver, NodeState};
 use crate::proto::ids::{NodeName, Term};
 use crate::proto::link::Loss;
@@ -134,6 +135,8 @@ pub(super) fn complaint(link: &LinkView, now: Time, interval: Duration) -> Optio
         Some(format!("key differs from {from}"))
     } else if lately(link.own_name_at) {
         Some(format!("two nodes have one name: this one, and the one at {from}"))
+    } else if let Some((version, _)) = link.other_version.filter(|(_, at)| lately(Some(*at))) {
+        Some(format!("{from} speaks version {version} of the heartbeat protocol, this node version {PROTOCOL}"))
     } else if lately(link.malformed_at) {
         Some(format!("heartbeats that cannot be read (another version of haagent?) come from {from}"))
     } else if lately(link.old_key_at) {
@@ -400,6 +403,10 @@ impl GroupSnapshot<'_> {
             config_ok: heard.map(|report| report.settings == self.part.settings),
             reach: heard.map(|report| if report.reach { Reach::Reachable } else { Reach::Unreachable }),
             key_differs: peer.wrong_key_at.is_some_and(|at| self.now - at < COMPLAINT),
+            other_protocol: link
+                .and_then(|link| link.other_version)
+                .filter(|(_, at)| self.now - *at < COMPLAINT)
+                .map(|(version, _)| version),
             same_name: link.and_then(|link| link.own_name_at).is_some_and(|at| self.now - at < COMPLAINT),
             rejected: link.map(|link| link.counts).map_or_else(Rejected::default, |counts| Rejected {
                 wrong_key: counts.wrong_key,

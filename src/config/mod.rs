@@ -6,7 +6,7 @@
 //! the nodes that share the file is filled in by [`Config::for_node`].
 
 pub mod diff;
-mod file;
+pub(crate) mod file;
 mod listing;
 mod node;
 mod problem;
@@ -26,7 +26,7 @@ use toml::de::{DeTable, DeValue};
 pub use listing::{Setting, Value};
 pub use node::{NodeConfig, NodeFacts, NodeGroup};
 pub use problem::{Problems, Severity};
-pub use source::Place;
+pub use source::{Place, mask_secrets};
 pub use types::Config;
 
 use problem::Collector;
@@ -158,7 +158,7 @@ fn syntax_words(message: &str, span: Span, text: &str, source: &Source) -> (Span
         }
         "invalid boolean, expected `true`" | "invalid boolean, expected `false`" => {
             let message = format!("`{}` is no value", words(&span));
-            (span, message, "write true or false, or a text in quotes".to_owned())
+            (span, message, "write a number, true or false, or a text in quotes".to_owned())
         }
         other => {
             let mend = match other {

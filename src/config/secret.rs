@@ -70,7 +70,7 @@ impl SecretError {
             }
             Self::NotSet(_) => "set it in the environment of the agent".to_owned(),
             Self::Unreadable { path, .. } => {
-                format!("it must be a file that the agent's user can read: ls -l {}", path.display())
+                format!("put it there, on each node, readable for the agent's user: ls -l {}", path.display())
             }
             Self::TooOpen { path, .. } => format!("chmod o-rwx {}", path.display()),
             Self::Empty(_) => "put the secret into it".to_owned(),

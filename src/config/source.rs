@@ -119,7 +119,8 @@ pub(super) fn quoted(value: &str) -> String {
 }
 
 /// `text` with all that looks like a token or a key masked.
-pub(super) fn mask_secrets(text: &str) -> String {
+#[must_use]
+pub fn mask_secrets(text: &str) -> String {
     mask(text, secrets_by_look(text))
 }
 

@@ -27,7 +27,7 @@ pub enum ClientError {
     #[error("no agent answers on {}: it does not run on this host; to start it: haagent run, or its unit: systemctl start haagent", .0.display())]
     NotRunning(PathBuf),
     /// This user may not connect.
-    #[error("this user may not open {}: use sudo, or join the group haagent", .0.display())]
+    #[error("this user may not open {}: use sudo; or be in the group haagent, which must be there when the agent starts", .0.display())]
     Permission(PathBuf),
     /// The agent does not answer.
     #[error("the agent on {} did not answer within {} s: see journalctl -u haagent", .path.display(), .within.as_secs())]

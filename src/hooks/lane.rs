@@ -28,6 +28,8 @@ pub(super) struct Lane {
     /// Of the level that is wanted.
     failures: u32,
     due: Time,
+    /// What runs was begun with settings that are others by now.
+    outdated: bool,
 }
 
 impl Lane {
@@ -45,6 +47,7 @@ impl Lane {
     /// What failed may work now: other settings.
     pub(super) fn try_again(&mut self, now: Time) {
         self.due = now;
+        self.outdated = self.running.is_some();
     }
 
     /// What is to be started now, and the how manieth attempt that is; `given` knows which hooks there are.
@@ -72,6 +75,7 @@ impl Lane {
     /// What ran has ended. `share`, 0 to 1, spreads the waits: half of one is always kept.
     pub(super) fn ended(&mut self, now: Time, well: bool, share: f64) {
         let Some(level) = self.running.take() else { return };
+        let outdated = std::mem::take(&mut self.outdated);
         if well {
             self.succeeded = Some(level);
         }
@@ -83,7 +87,7 @@ impl Lane {
         } else {
             let (first, most) = AGAIN;
             let wait = first.saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX)).min(most);
-            self.due = now + wait.mul_f64(0.5 + share.clamp(0.0, 1.0) / 2.0);
+            self.due = if outdated { now } else { now + wait.mul_f64(0.5 + share.clamp(0.0, 1.0) / 2.0) };
             self.failures = self.failures.saturating_add(1);
         }
     }
@@ -179,5 +183,18 @@ mod tests {
         lane.ended(at(4), false, 1.0);
         lane.try_again(at(4));
         assert_eq!(lane.start(at(4), all), Some((MASTER, 2)));
+    }
+
+    #[test]
+    fn what_fails_with_settings_that_were_changed_while_it_ran_is_tried_at_once_with_the_new_ones() {
+        let mut lane = Lane::default();
+        lane.want(at(1), Some(MASTER));
+        lane.start(at(1), all);
+        lane.try_again(at(2));
+        assert_eq!((lane.start(at(2), all), lane.due(all)), (None, None), "it runs");
+        lane.ended(at(3), false, 1.0);
+        assert_eq!(lane.start(at(3), all), Some((MASTER, 2)));
+        lane.ended(at(3), false, 1.0);
+        assert_eq!(lane.due(all), Some(at(5)), "the new ones fail as any do");
     }
 }

@@ -22,7 +22,7 @@ use tokio::time::sleep;
 
 use self::lane::{Lane, Level};
 use crate::config::types::{self, Program};
-use crate::config::{Config, Loaded, Problems};
+use crate::config::{Config, Loaded, Problems, mask_secrets};
 use crate::proto::heartbeat::NodeState;
 use crate::proto::ids::{GroupName, NodeName, Priority, Term};
 use crate::proto::time::Time;
@@ -266,7 +266,9 @@ pub fn refuse(file: &str, loaded: &Loaded) -> Result<(), Problems> {
 #[must_use]
 pub fn start(names: Names, settings: types::Hooks) -> Started {
     let (asks, asked) = mpsc::channel(ASKS);
-    let (wanted, seen) = watch::channel(Wanted { settings: Arc::new(settings), turn: None, promoted: false });
+    let settings = Arc::new(settings);
+    let known_settings = Arc::clone(&settings);
+    let (wanted, seen) = watch::channel(Wanted { settings, turn: None, promoted: false });
     let (reports, reported) = watch::channel(Vec::new());
     let runner = Runner {
         names,
@@ -282,6 +284,7 @@ pub fn start(names: Names, settings: types::Hooks) -> Started {
             attempts: 0,
             detail: None,
         }),
+        known_settings,
         turns: (0, None),
         promotions: (0, 0),
     };
@@ -298,6 +301,8 @@ struct Runner {
     reports: watch::Sender<Vec<Report>>,
     lane: Lane,
     known: [Report; 4],
+    /// What was configured when the lane last looked.
+    known_settings: Arc<types::Hooks>,
     /// How many turns there were, and the newest.
     turns: (u64, Option<Arc<Turn>>),
     /// The turn that was last promoted for, and how often.
@@ -358,7 +363,10 @@ impl Runner {
             let group = &self.names.group;
             tracing::warn!(%group, "hook {} is skipped: its state was over before the hook that ran then", skipped.hook);
         }
-        self.lane.try_again(now);
+        if !Arc::ptr_eq(&settings, &self.known_settings) {
+            self.known_settings = settings;
+            self.lane.try_again(now);
+        }
         self.tell();
     }
 
@@ -427,23 +435,29 @@ impl Runner {
         let how = match ended {
             Ok(Ended { end, output, took }) => {
                 for line in output.lines() {
-                    tracing::info!(%group, "hook {hook} | {line}");
+                    tracing::info!(%group, "hook {hook} | {}", mask_secrets(&line));
                 }
-                (report.took, report.detail) = (Some(*took), output.last_line());
+                // It goes to status, and with the claim's detail to the peers.
+                (report.took, report.detail) = (Some(*took), output.last_line().map(|line| mask_secrets(&line)));
                 report.outcome = match end {
                     End::Exited(0) => Outcome::Ok,
                     End::Exited(_) | End::Signalled(_) => Outcome::Failed,
-                    End::TimedOut => Outcome::TimedOut,
+                    End::TimedOut | End::Unkillable => Outcome::TimedOut,
                 };
                 match end {
                     End::Exited(code) => report.exit_code = Some(*code),
-                    End::Signalled(_) | End::TimedOut => {}
+                    End::Signalled(_) | End::TimedOut | End::Unkillable => {}
                 }
                 let how = match end {
                     End::Exited(0) => None,
                     End::Exited(code) => Some(format!("failed with exit code {code}")),
                     End::Signalled(signal) => Some(format!("was ended by signal {signal}")),
                     End::TimedOut => Some("did not end in time, and was killed".to_owned()),
+                    End::Unkillable => {
+                        let how = "did not end in time and cannot be killed: it still runs, and is not run again before it ends";
+                        report.detail = Some(how.to_owned());
+                        Some(how.to_owned())
+                    }
                 };
                 let took = format!("after {} ms", took.as_millis());
                 match &how {

@@ -232,3 +232,17 @@ fn what_is_wrong_with_the_programs_of_a_file_is_told_by_their_keys() {
     assert!(loaded.written(key).is_some(), "the place of this key is known");
     assert!(error.to_string().contains("there is no such file"), "{error}");
 }
+
+#[tokio::test]
+async fn a_token_or_key_that_a_hook_prints_is_told_to_nobody() {
+    let key = "6b65796b65796b65796b65796b65796b".repeat(2);
+    let text = format!("echo 'Authorization: Bearer dop_v1_aabbccdd, signed {key}'; exit 3");
+    let mut bench = Bench::new(&[(Hook::OnBackup, text.as_str()), (Hook::Promote, text.as_str())]);
+    bench.turn(NodeState::Backup);
+    let report = bench.ends(Hook::OnBackup, Outcome::Failed).await;
+    let refused = bench.started.promotion.run().await.unwrap_err();
+    for told in [report.detail.as_deref().unwrap_or_default(), &refused] {
+        assert!(told.contains("Bearer dop_v1_********, signed ****"), "{told}");
+        assert!(!told.contains("aabbccdd") && !told.contains("6b65"), "{told}");
+    }
+}

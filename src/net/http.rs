@@ -10,6 +10,7 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::Verifier;
 
+use crate::config::file::{self, FileError};
 use crate::net::dns::Resolver;
 use crate::proto::time::Duration;
 
@@ -20,6 +21,20 @@ pub const USER_AGENT: &str = concat!("haagent/", env!("CARGO_PKG_VERSION"));
 /// that a read at rest opens its own and proves the whole way to the provider.
 const IDLE: Duration = Duration::from_secs(60);
 
+/// The longest file of authorities that is read: Debian's own, of all there are, has 220 KB.
+const CA_FILE_BYTES: u64 = 4 << 20;
+
+/// Why a file of authorities cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CaFileError {
+    /// It is no file, or too long, or closed to us.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// What is in it.
+    #[error(transparent)]
+    Pem(#[from] pem::Error),
+}
+
 /// Why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
@@ -28,7 +43,7 @@ pub enum TlsError {
     CaFile {
         path: PathBuf,
         #[source]
-        cause: pem::Error,
+        cause: CaFileError,
     },
     /// The file has none.
     #[error("{0} (digitalocean.ca_file) has no certificate in PEM form")]
@@ -53,9 +68,7 @@ pub fn tls(ca_file: Option<&Path>) -> Result<ClientConfig, TlsError> {
     let extra: Vec<CertificateDer<'static>> = match ca_file {
         None => Vec::new(),
         Some(path) => {
-            let cannot_read = |cause| TlsError::CaFile { path: path.to_owned(), cause };
-            let certificates = CertificateDer::pem_file_iter(path).map_err(cannot_read)?;
-            let certificates = certificates.collect::<Result<Vec<_>, _>>().map_err(cannot_read)?;
+            let certificates = certificates(path).map_err(|cause| TlsError::CaFile { path: path.to_owned(), cause })?;
             if certificates.is_empty() {
                 return Err(TlsError::NoCertificate(path.to_owned()));
             }
@@ -71,6 +84,11 @@ pub fn tls(ca_file: Option<&Path>) -> Result<ClientConfig, TlsError> {
         .with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, CaFileError> {
+    let (bytes, _) = file::read(path, CA_FILE_BYTES)?;
+    Ok(CertificateDer::pem_slice_iter(&bytes).collect::<Result<_, _>>()?)
 }
 
 /// The TLS settings of a client that speaks plain HTTP: it trusts nobody.
@@ -129,4 +147,25 @@ pub async fn read_limited(mut response: Response, limit: usize) -> Result<Vec<u8
         body.extend_from_slice(&chunk);
     }
     Ok(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn authorities_that_never_end_or_never_come_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let long = folder.path().join("long");
+        std::fs::File::create(&long).unwrap().set_len(CA_FILE_BYTES + 1).unwrap();
+        for (path, says) in
+            [(pipe.as_path(), "no regular file"), (Path::new("/dev/zero"), "no regular file"), (&long, "is longer")]
+        {
+            let error = tls(Some(path)).unwrap_err();
+            let why = std::error::Error::source(&error).unwrap().to_string();
+            assert!(error.to_string().contains("digitalocean.ca_file") && why.contains(says), "{error}: {why}");
+        }
+    }
 }

@@ -155,6 +155,8 @@ pub struct LinkView {
     pub own_name_at: Option<Time>,
     /// The last one in a format that this release does not know.
     pub malformed_at: Option<Time>,
+    /// The newest of those that speak another version of the protocol: which one, and when it came.
+    pub other_version: Option<(u8, Time)>,
 }
 
 /// Datagrams of one peer, each counted once.
@@ -202,6 +204,7 @@ struct Peer {
     old_key_at: Option<Time>,
     own_name_at: Option<Time>,
     malformed_at: Option<Time>,
+    other_version: Option<(u8, Time)>,
     /// When it was last answered at once (rule 4): a flood of questions is not answered one by one.
     answered_at: Option<Time>,
 }
@@ -270,6 +273,7 @@ impl Node {
                 old_key_at: None,
                 own_name_at: None,
                 malformed_at: None,
+                other_version: None,
                 answered_at: None,
             }
         });
@@ -428,6 +432,7 @@ impl Node {
             old_key_at: peer.old_key_at,
             own_name_at: peer.own_name_at,
             malformed_at: peer.malformed_at,
+            other_version: peer.other_version,
         });
         View {
             groups: self.groups.iter().map(|group| group.election.view(now)).collect(),
@@ -462,7 +467,10 @@ impl Node {
             Ok(message) => message,
             Err(error) => {
                 match error {
-                    DecodeError::UnknownVersion { .. } => peer.counts.other_version += 1,
+                    DecodeError::UnknownVersion { version } => {
+                        peer.counts.other_version += 1;
+                        peer.other_version = Some((version, now));
+                    }
                     _ => peer.counts.malformed += 1,
                 }
                 peer.malformed_at = Some(now);

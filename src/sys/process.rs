@@ -8,10 +8,12 @@
 //! What a program that ended in time leaves running is left alone, as keepalived does:
 //! a hook may start a daemon. (Under systemd it ends with the agent's unit.)
 
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -39,9 +41,9 @@ const CHUNK: usize = 8 * 1024;
 /// Looking at a program and starting it take no longer, or its disk hangs.
 const START: Duration = Duration::from_secs(5);
 
-/// Programs that are being started at a time. Each takes a thread of the runtime's few, for
-/// ever if its disk hangs, and the others must go on.
-static STARTS: Semaphore = Semaphore::const_new(2);
+/// The programs that are being started. Each is started once at a time: a start takes a thread of
+/// the runtime, for ever if the program's disk hangs, and other programs must go on.
+static STARTS: Mutex<Option<HashMap<PathBuf, Weak<Semaphore>>>> = Mutex::new(None);
 
 /// From SIGTERM to SIGKILL, and from there to the end of waiting for what cannot be killed.
 const GRACE: Duration = Duration::from_secs(2);
@@ -72,6 +74,8 @@ pub enum End {
     Signalled(i32),
     /// Not in time: it was ended, with all of its group.
     TimedOut,
+    /// Not at all: it hangs in the kernel, or runs as somebody whom this user may not kill.
+    Unkillable,
 }
 
 /// A program that was started, afterwards.
@@ -107,8 +111,8 @@ pub enum StartError {
         /// What the system says.
         reason: io::Error,
     },
-    /// Its file system does not answer.
-    #[error("{} was not started within {START:?}: its disk hangs", .0.display())]
+    /// Its file system does not answer, or an earlier run of it cannot be killed.
+    #[error("{} was not started within {START:?}: its disk hangs, or an earlier run of it that cannot be killed", .0.display())]
     Hangs(PathBuf),
 }
 
@@ -121,8 +125,9 @@ pub enum StartError {
 pub async fn run(order: Order) -> Result<Ended, StartError> {
     let path = order.program.clone();
     let deadline = order.deadline;
+    let starts = starts_of(&path);
     let starting = async {
-        let place = STARTS.acquire().await;
+        let place = starts.acquire_owned().await;
         tokio::task::spawn_blocking(move || {
             let _place = place;
             Running::start(&order)
@@ -135,7 +140,30 @@ pub async fn run(order: Order) -> Result<Ended, StartError> {
         // Should it start after all, it is killed at once: nobody keeps it.
         Err(_) => return Err(StartError::Hangs(path)),
     };
-    Ok(running.finish(deadline).await)
+    let ended = running.finish(deadline).await;
+    if ended.end == End::Unkillable {
+        // Not started again beside itself: whoever repeats it would pile them up.
+        tokio::spawn(async move {
+            let _place = starts_of(&path).acquire_owned().await;
+            let _ = running.child.wait().await;
+        });
+    }
+    Ok(ended)
+}
+
+/// Whoever starts this program takes the one place. Programs that nobody starts are forgotten.
+fn starts_of(program: &Path) -> Arc<Semaphore> {
+    let mut starts = STARTS.lock().unwrap_or_else(PoisonError::into_inner);
+    let starts = starts.get_or_insert_default();
+    starts.retain(|_, place| place.strong_count() > 0);
+    match starts.get(program).and_then(Weak::upgrade) {
+        Some(place) => place,
+        None => {
+            let place = Arc::new(Semaphore::new(1));
+            starts.insert(program.to_owned(), Arc::downgrade(&place));
+            place
+        }
+    }
 }
 
 /// A started program; killed with its group when dropped before its end.
@@ -213,7 +241,7 @@ impl Running {
                             self.group.signal(Signal::SIGKILL);
                             Late::Killed
                         }
-                        // It hangs in the kernel, on a dead disk: it ends when that does.
+                        // It hangs in the kernel, on a dead disk, and ends when that does; or it is another user's.
                         Late::Killed => break None,
                     };
                     limit.set(sleep(GRACE));
@@ -225,6 +253,7 @@ impl Running {
             self.group.signal(Signal::SIGKILL);
         }
         self.group.0 = None;
+        let took = clock::now() - self.began;
         let rest = async {
             while self.stdout.is_some() || self.stderr.is_some() {
                 tokio::select! {
@@ -234,7 +263,7 @@ impl Running {
             }
         };
         let _ = timeout(DRAIN, rest).await;
-        Ended { end: end(status, late), output, took: clock::now() - self.began }
+        Ended { end: end(status, late), output, took }
     }
 }
 
@@ -247,7 +276,8 @@ fn end(status: Option<ExitStatus>, late: Late) -> End {
         },
         // Only what cannot be waited for has no status, and that has ended unknown to all.
         (None, Late::No) => End::Signalled(0),
-        (_, Late::Asked | Late::Killed) => End::TimedOut,
+        (Some(_), Late::Asked | Late::Killed) => End::TimedOut,
+        (None, Late::Asked | Late::Killed) => End::Unkillable,
     }
 }
 

@@ -486,6 +486,9 @@ pub struct Peer {
     pub reach: Option<Reach>,
     /// Datagrams arrive from it now whose MAC fits none of our keys.
     pub key_differs: bool,
+    /// The version of the heartbeat protocol of what arrives from it now and this agent cannot speak.
+    #[serde(default)]
+    pub other_protocol: Option<u8>,
     /// Datagrams arrive from it now that carry this node's own name.
     pub same_name: bool,
     /// Its datagrams that were refused.

@@ -13,6 +13,7 @@ use super::facts::{
 };
 use super::words::{self, age};
 use crate::proto::claim::event::ClaimState;
+use crate::proto::heartbeat::codec::VERSION;
 use crate::proto::ids::NodeName;
 
 /// A holder's word that is older is a warning: verification by metadata comes
@@ -284,8 +285,12 @@ fn claim_served(
         };
         match peer.presence {
             Presence::Heard => peer.healthy,
-            // Its host is alive and nothing speaks against it; what is wrong is the key.
-            Presence::Silent | Presence::Left | Presence::Never if peer.key_differs => None,
+            // Its host is alive and nothing speaks against it; what is wrong is the key, or the release.
+            Presence::Silent | Presence::Left | Presence::Never
+                if peer.key_differs || peer.other_protocol.is_some() =>
+            {
+                None
+            }
             // Its word is gone, and the service itself speaks.
             Presence::Silent | Presence::Left | Presence::Never if answers_now(facts) => {
                 let mend = "mend the private network between the nodes, or the agent there";
@@ -488,6 +493,12 @@ fn peer_as_successor(facts: &GroupFacts, peer: &Peer) -> Successor {
     if peer.key_differs {
         let mend = "put the same key file on every node, then haagent reload there";
         return Successor::Blocked(block(format!("key differs from {}", peer.address)).mended_by(mend.to_owned()));
+    }
+    if let Some(theirs) = peer.other_protocol {
+        let what =
+            format!("{} speaks version {theirs} of the heartbeat protocol, this node version {VERSION}", peer.address);
+        let older = if theirs < VERSION { format!("on {name}") } else { "on this node".to_owned() };
+        return Successor::Blocked(block(what).mended_by(format!("upgrade haagent {older}, the older one")));
     }
     if peer.same_name {
         let mend = "give one of them another node.name and restart its agent (systemctl restart haagent)".to_owned();

@@ -19,6 +19,8 @@ pub use why::why;
 const WIDTH: usize = 80;
 /// Where what follows a label begins.
 const INDENT: usize = 12;
+/// A space at which no line ends: between a number and its unit.
+const GLUE: &str = "\u{a0}";
 /// The longest word in the column of states: "drained".
 const STATE: usize = 7;
 
@@ -192,7 +194,10 @@ fn master(status: &Status, facts: &GroupFacts) -> String {
     let Some(master) = &facts.master else { return no_master(status, facts) };
     let whose = if *master == status.node { " (this node)" } else { "" };
     let since = facts.master_since.map(|since| format!(" for {}", age(status.at.since(since)))).unwrap_or_default();
-    let reason = facts.master_reason.as_deref().map(|reason| words::became_master(reason).unwrap_or(reason));
+    // The move that made it master tells why, with what is known of it.
+    let told = facts.last_move.as_ref().is_some_and(|one| one.term == facts.term && one.to.as_ref() == Some(master));
+    let reason = facts.master_reason.as_deref().filter(|_| !told);
+    let reason = reason.map(|reason| words::became_master(reason).unwrap_or(reason));
     let reason = reason.map(|reason| format!(": {}", clean(reason))).unwrap_or_default();
     format!("{master}{whose}{since}, term {}{reason}", facts.term)
 }
@@ -312,6 +317,9 @@ fn other_node(
         (Presence::Never, _) => style.paint(Paint::Bad, "never heard"),
     };
     let _ = write!(line, "  {heard}");
+    if peer.other_protocol.is_some() {
+        let _ = write!(line, "  {}", style.paint(Paint::Bad, "OTHER PROTOCOL"));
+    }
     if peer.key_differs {
         let _ = write!(line, "  {}", style.paint(Paint::Bad, "KEY DIFFERS"));
     }
@@ -321,9 +329,9 @@ fn other_node(
     match (peer.loss, peer.loss_of) {
         // A cut that is over stays in it until so many came: whoever reads it must know what it is a part of.
         (Some(loss), Some(of)) if loss > 0.0 => {
-            let _ = write!(line, "  loss {:.0} % of the last {of}", (loss * 100.0).max(1.0));
+            let _ = write!(line, "  loss {:.0}{GLUE}% of the last {of}", (loss * 100.0).max(1.0));
         }
-        (Some(_), _) => line.push_str("  loss 0 %"),
+        (Some(_), _) => line.push_str("  loss 0\u{a0}%"),
         (None, _) => {}
     }
     if let Some(rtt) = peer.rtt_us {
@@ -463,7 +471,7 @@ fn steps(one: &Move) -> String {
     let mut words = Vec::new();
     for (name, at) in one.phases_ms.reached() {
         match before {
-            Some(earlier) => words.push(format!("{name} +{}", exact(at.saturating_sub(earlier)))),
+            Some(earlier) => words.push(format!("{name} +{}", exact(at.saturating_sub(earlier)).replace(' ', GLUE))),
             None => words.push(name.to_owned()),
         }
         before = Some(at);
@@ -473,7 +481,7 @@ fn steps(one: &Move) -> String {
 
 fn round_trip(us: u64) -> String {
     let tenths = us.saturating_add(50) / 100;
-    format!("{}.{} ms", tenths / 10, tenths % 10)
+    format!("{}.{}{GLUE}ms", tenths / 10, tenths % 10)
 }
 
 /// Text from outside (a peer, the API, an operator's reason) must not steer the terminal.
@@ -503,7 +511,7 @@ pub(super) struct Page {
 
 impl Page {
     pub(super) fn line(&mut self, line: &str) {
-        self.text.push_str(line.trim_end());
+        self.text.push_str(&line.trim_end().replace(GLUE, " "));
         self.text.push('\n');
     }
 

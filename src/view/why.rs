@@ -228,7 +228,9 @@ fn because(this: &NodeName, facts: &GroupFacts, failover: &judge::Failover) -> V
 #[must_use]
 pub(super) fn untold_waiting(group: &GroupWhy) -> Option<&Waiting> {
     group.waiting.as_ref().filter(|waiting| match waiting.kind.as_str() {
-        words::NOT_CANDIDATE | words::FOREIGN => waiting.until.is_some(),
+        words::NOT_CANDIDATE | words::FOREIGN | words::HOLDER_BABBLES | words::DEPOSER_BABBLES => {
+            waiting.until.is_some()
+        }
         // What is no candidate waits for more than that.
         words::MASTER_HEARD => group.state == State::Backup,
         _ => true,

@@ -348,9 +348,11 @@ fn silence_counts(why: &Reason) -> bool {
 
 fn sentence(why: &Reason, name: &impl Fn(Ipv4Addr) -> String) -> String {
     match why {
-        Reason::Listened { master: Some(master) } => format!("just started: {} was heard as master", name(*master)),
-        Reason::Listened { master: None } => "just started: no master was heard".to_owned(),
-        Reason::Resume => "just started: the address was here".to_owned(),
+        Reason::Listened { master: Some(master) } => {
+            format!("it had just started, and heard {} as master", name(*master))
+        }
+        Reason::Listened { master: None } => "it had just started, and heard no master".to_owned(),
+        Reason::Resume => "it had just started, and the address was here".to_owned(),
         Reason::Holder => "no master is heard, and the address is here".to_owned(),
         Reason::Silent { master } => format!("{} fell silent", name(*master)),
         Reason::Masterless { holder } => format!("there is no master: {}", held_by(*holder, name)),

@@ -27,3 +27,4 @@ mod probe;
 mod reload;
 mod starts;
 mod step;
+mod storms;

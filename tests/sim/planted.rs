@@ -2,6 +2,7 @@
 //! these would not find others: each must break the promise that it is told to break,
 //! within so many seeds.
 
+use crate::faults::{Fault, Target};
 use crate::plan::Plan;
 use crate::run::run;
 
@@ -28,6 +29,25 @@ pub(crate) enum Bug {
     ProbeNeverAnswered,
 }
 
+impl Bug {
+    /// A plan in which nothing would show the bug need not be run.
+    fn could_show_in(self, plan: &Plan) -> bool {
+        match self {
+            Self::TakesForeignForNobody => {
+                let to_foreign = |(_, fault): &(_, Fault)| matches!(fault, Fault::MovedByHand { to: Target::Foreign });
+                plan.setup.holder == Target::Foreign || plan.faults.iter().any(to_foreign)
+            }
+            Self::IgnoresGate => plan.setup.promote.is_some(),
+            Self::IgnoresProbe | Self::ProbeNeverAnswered => plan.setup.probe.is_some(),
+            Self::ForgetsMemory
+            | Self::BelievesMetadataAlways
+            | Self::UnassignsOnYield
+            | Self::NeverYields
+            | Self::ReportsNothing => true,
+        }
+    }
+}
+
 /// More seeds than any of these bugs needs.
 const SEEDS: u64 = 600;
 
@@ -35,6 +55,9 @@ const SEEDS: u64 = 600;
 fn found(bug: Bug) -> Option<(u64, String)> {
     (0..SEEDS).find_map(|seed| {
         let mut plan = Plan::of(seed);
+        if !bug.could_show_in(&plan) {
+            return None;
+        }
         plan.setup.bug = Some(bug);
         let violation = run(&plan, false).0.err()?;
         // Sound without the bug: it is the bug that breaks it.
@@ -42,6 +65,7 @@ fn found(bug: Bug) -> Option<(u64, String)> {
     })
 }
 
+/// Where the promise is empty the bug breaks several, and any of them will do.
 macro_rules! is_found {
     ($($name:ident: $bug:ident breaks $promise:literal;)*) => {$(
         #[test]

@@ -10,10 +10,15 @@ use crate::run::run;
 use crate::world::START;
 
 /// Seeds of one ordinary test run.
-const SEEDS: u64 = 2_000;
+pub(crate) const SEEDS: u64 = 2_000;
 
 /// Failures that one run of the swarm shows; the others are only counted.
 const SHOWN: usize = 5;
+
+/// How many seeds this test run is to have: `HAAGENT_SIM_SEEDS`.
+pub(crate) fn seeds() -> u64 {
+    number("HAAGENT_SIM_SEEDS").unwrap_or(SEEDS)
+}
 
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable)
@@ -66,7 +71,7 @@ fn report(plan: &Plan, failure: &Violation) -> String {
 #[test]
 fn swarm() {
     let first = number("HAAGENT_SIM_FIRST_SEED").unwrap_or(0);
-    let seeds = number("HAAGENT_SIM_SEEDS").unwrap_or(SEEDS);
+    let seeds = seeds();
     let next = AtomicU64::new(first);
     let failures: Mutex<Vec<(Plan, Violation)>> = Mutex::new(Vec::new());
     let threads = std::thread::available_parallelism().map_or(1, usize::from);

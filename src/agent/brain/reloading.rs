@@ -138,11 +138,14 @@ impl Brain {
         }
         let summary = told.summary();
         tracing::info!("{} reloaded the configuration: {summary}", asker.by);
-        let (name, kind) = (&self.know.identity.name, ActKind::Reload);
-        let act = acts::act(kind, name, &asker.by, asker.reason.clone(), now, None);
-        for group in (0..self.know.groups.len()).map(GroupIndex) {
-            let change = ActChange { detail: Some(summary.clone()), ..ActChange::new(now, true, act.clone()) };
-            self.record(group, HistoryEvent::Act(change));
+        // The history is bounded: whoever reloads by the hour must not push the moves out of it.
+        if told.changed() {
+            let (name, kind) = (&self.know.identity.name, ActKind::Reload);
+            let act = acts::act(kind, name, &asker.by, asker.reason.clone(), now, None);
+            for group in (0..self.know.groups.len()).map(GroupIndex) {
+                let change = ActChange { detail: Some(summary.clone()), ..ActChange::new(now, true, act.clone()) };
+                self.record(group, HistoryEvent::Act(change));
+            }
         }
         self.stale = true;
         let (applied, restart_needed, warnings) = (told.applied, told.restart_needed, told.warnings);

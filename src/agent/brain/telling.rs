@@ -141,7 +141,9 @@ impl Brain {
         }
     }
 
-    /// Says once that a peer fell silent, and once that it is heard again: of a standby's host nothing else tells.
+    /// Says once that a peer fell silent, and once that it is heard again: of a standby's host nothing else tells. Each is
+    /// a transition: a warning that comes again within a minute would only be counted.
+    /// Each is a transition, and none is to be counted as a repeated warning.
     fn tell_presence(&mut self, view: &HeartView) {
         for index in 0..self.know.peers.len() {
             let Some(part) = self.know.peers.get(index) else { continue };
@@ -150,11 +152,12 @@ impl Brain {
             let Some(peer) = view.node.groups.iter().find_map(said) else { continue };
             let name = self.know.name_of(address);
             let silent = snapshot::presence(&peer) == Presence::Silent;
-            let now = peer.heard_at.filter(|_| silent);
+            // One whose datagrams cannot be read is not silent, and that is told.
+            let now = peer.heard_at.filter(|_| silent && part.complaint.is_none());
             match (was, now) {
                 (None, Some(heard)) => {
                     let silence = age(view.at - heard);
-                    tracing::warn!(
+                    tracing::info!(
                         "{name} is silent: last heard {silence} ago; see ping -c 3 {address}, and its agent"
                     );
                 }

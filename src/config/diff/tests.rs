@@ -1,3 +1,5 @@
+//! Two files compared: what a reload takes over, what waits for a restart, and every key that there is.
+
 use std::collections::BTreeSet;
 
 use super::*;

@@ -15,6 +15,8 @@ use crate::config::types::Program;
 /// The words of one argument list, and the bytes of one word. Beyond it is no list that a person wrote.
 const MOST_WORDS: usize = 64;
 const MOST_BYTES: usize = 4096;
+/// The bytes of a command line that a mend rewrites; no word of it is clipped.
+const MOST_SHOWN: usize = 60;
 
 pub(in crate::config) struct RawHooks {
     /// Whether it is a table, and all its keys are known.
@@ -60,6 +62,16 @@ pub(super) fn read(group: &Table<'_>, told: &mut Collector) -> RawHooks {
     }
 }
 
+/// A command line as the list that was meant, if its words can be told apart without a shell.
+fn as_list(line: &str) -> Option<String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@ ".contains(c);
+    if !line.starts_with('/') || !line.chars().all(plain) || line.len() > MOST_SHOWN {
+        return None;
+    }
+    let words: Vec<String> = line.split_whitespace().map(quoted).collect();
+    Some(format!("[{}]", words.join(", ")))
+}
+
 /// `["/path/to/program", "argument"]`
 fn program(told: &mut Collector, key: &'static str, value: &Value<'_>) -> Result<Program, Told> {
     let example = format!("write `{key} = [\"/usr/local/lib/haagent/{key}\"]`");
@@ -69,9 +81,10 @@ fn program(told: &mut Collector, key: &'static str, value: &Value<'_>) -> Result
             let message = format!("`{key} = {{ unit = ... }}` is not in this version yet");
             return Err(told.error(&value.span(), &message, &example));
         }
-        DeValue::String(_) => {
+        DeValue::String(line) => {
             let message = format!("`{key}` must be a list, the program and its arguments: no shell reads it");
-            return Err(told.error(&value.span(), &message, &example));
+            let mend = as_list(line).map_or(example, |list| format!("write `{key} = {list}`"));
+            return Err(told.error(&value.span(), &message, &mend));
         }
         other => {
             let message = format!("`{key}` must be a list, the program and its arguments, not {}", called(other));

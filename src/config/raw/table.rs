@@ -237,7 +237,11 @@ impl<'d> Table<'d> {
         };
         // What keepalived calls them.
         let named = name.replace("notify_", "on_");
-        let mend = match nearest(&named, known.clone()) {
+        let mend = match nearest(&named, known) {
+            // keepalived's word for the default here; the nearest word would say the opposite.
+            Some("preempt") if name == "nopreempt" => {
+                "take it out: without `preempt = true` nobody preempts".to_owned()
+            }
             Some(word @ ("check" | "claim")) => match self.group {
                 Some(group) => format!("did you mean `[[group.{}.{word}]]`?", group.key()),
                 None => format!("did you mean `{word}`?"),
@@ -245,7 +249,7 @@ impl<'d> Table<'d> {
             Some("group") => "did you mean `[group.NAME]`?".to_owned(),
             Some(word) if self.title.is_empty() => format!("did you mean `[{word}]`?"),
             Some(word) => format!("did you mean `{word}`?"),
-            None => format!("known here: {}", either(known.map(|word| format!("`{word}`")))),
+            None => format!("known here: {}", either(self.shape.keys.iter().map(|word| format!("`{word}`")))),
         };
         told.error(span, &what, &mend)
     }

@@ -50,6 +50,13 @@ fn mistakes_in_hooks_are_told_in_these_words() {
             "[group.web.hooks]\npromote = \"/p x\"\n",
             [
                 "`promote` must be a list, the program and its arguments: no shell reads it",
+                "write `promote = [\"/p\", \"x\"]`",
+            ],
+        ),
+        (
+            "[group.web.hooks]\npromote = \"/p 'a b' > /dev/null\"\n",
+            [
+                "`promote` must be a list, the program and its arguments: no shell reads it",
                 "write `promote = [\"/usr/local/lib/haagent/promote\"]`",
             ],
         ),

@@ -72,7 +72,7 @@ fn a_missing_right_is_said_with_what_gives_it() {
     let error = ClientError::Permission(PathBuf::from("/run/haagent/haagent.sock"));
     assert_eq!(
         error.to_string(),
-        "this user may not open /run/haagent/haagent.sock: use sudo, or join the group haagent"
+        "this user may not open /run/haagent/haagent.sock: use sudo; or be in the group haagent, which must be there when the agent starts"
     );
 }
 

@@ -72,14 +72,19 @@ fn shown(text: &[u8]) -> Vec<String> {
     text.split(['\n', '\r']).map(visible).filter(|line| !line.is_empty()).collect()
 }
 
-/// One line: no control characters (they could repaint a terminal), no blanks around it, not too long.
+/// One line: nothing that could repaint a terminal or reorder what stands around it, no blanks around it, not too long.
 fn visible(line: &str) -> String {
-    let mut letters = line.trim().chars().filter(|letter| !letter.is_control());
+    let mut letters = line.trim().chars().filter(|letter| !letter.is_control() && !reorders(*letter));
     let mut line: String = letters.by_ref().take(WIDTH).collect();
     if letters.next().is_some() {
         line.push_str(" ...");
     }
     line
+}
+
+/// Marks of the direction of text, and of lines.
+const fn reorders(letter: char) -> bool {
+    matches!(letter, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -96,7 +101,7 @@ mod tests {
 
     #[test]
     fn a_few_lines_are_told_as_they_are_without_what_could_repaint_a_terminal() {
-        let output = of("one\n\n  two\x1b[31m\r\nthr\u{0}ee");
+        let output = of("one\n\n  two\x1b[31m\r\nthr\u{0}e\u{202e}e");
         assert_eq!(output.lines(), ["one", "two[31m", "three"]);
         assert_eq!(output.last_line().as_deref(), Some("three"));
         assert_eq!((of("").lines(), of("\n \n").last_line()), (Vec::new(), None));

@@ -177,3 +177,80 @@ async fn what_cannot_be_started_says_why_and_what_to_do() {
     let error = run(order(&folder.path().join("none"))).await.unwrap_err();
     assert!(matches!(error, StartError::Program(_)), "{error}");
 }
+
+/// A file that cannot be opened, as on a disk that hangs: whoever tries waits until the lease is
+/// given up (fcntl(2), F_SETLEASE), half a minute and more.
+#[allow(unsafe_code)]
+fn hung(program: &Path) -> HungDisk {
+    use std::os::fd::AsRawFd as _;
+    const F_SETSIG: libc::c_int = 10; // asm-generic/fcntl.h
+    let file = fs::File::open(program).unwrap();
+    // SAFETY: both take numbers only. The signal that tells of the other one is one that nobody hears.
+    let leased = unsafe {
+        libc::fcntl(file.as_raw_fd(), F_SETSIG, libc::SIGURG) == 0
+            && libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_WRLCK) == 0
+    };
+    assert!(leased, "{}", std::io::Error::last_os_error());
+    HungDisk(file)
+}
+
+struct HungDisk(fs::File);
+
+impl Drop for HungDisk {
+    /// Closing is not enough: whoever hangs in exec has a copy of every descriptor.
+    #[allow(unsafe_code)]
+    fn drop(&mut self) {
+        use std::os::fd::AsRawFd as _;
+        // SAFETY: it takes numbers only.
+        unsafe { libc::fcntl(self.0.as_raw_fd(), libc::F_SETLEASE, libc::F_UNLCK) };
+    }
+}
+
+#[tokio::test]
+async fn a_program_on_a_disk_that_hangs_is_in_no_other_programs_way_however_often_it_is_tried() {
+    let folder = safe_folder();
+    let hangs = script(folder.path(), "hangs", "true");
+    let well = script(folder.path(), "well", "true");
+    let _disk = hung(&hangs);
+    let tried: Vec<_> = (0..5).map(|_| tokio::spawn(run(order(&hangs)))).collect();
+    // Time enough for all of them to be on their way.
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    let ended = run(order(&well)).await.unwrap();
+    assert_eq!(ended.end, End::Exited(0));
+    for tried in tried {
+        let error = tried.await.unwrap().unwrap_err();
+        assert!(matches!(error, StartError::Hangs(_)), "{error}");
+    }
+}
+
+/// The rights of the calling thread only: the C library's own call would change those of all threads.
+#[allow(unsafe_code)]
+fn act_as(user: libc::uid_t) {
+    // SAFETY: it takes numbers only.
+    assert_eq!(unsafe { libc::syscall(libc::SYS_setresuid, user, user, -1) }, 0);
+}
+
+#[tokio::test]
+async fn what_cannot_be_killed_is_told_and_not_started_beside_itself() {
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let folder = safe_folder();
+    let file = folder.path().join("pid");
+    let program =
+        script(folder.path(), "hook", &format!("echo $$ > {0}.new; mv {0}.new {0}; exec sleep 600", file.display()));
+    let running = tokio::spawn(run(Order { deadline: Duration::from_millis(300), ..order(&program) }));
+    let pid = Pid::from_raw(number(&file).await);
+    // As an agent without rights whose hook has become root's, by sudo.
+    act_as(65_534);
+    assert_eq!(kill(pid, None), Err(Errno::EPERM));
+    let ended = running.await.unwrap().unwrap();
+    act_as(0);
+    assert_eq!(ended.end, End::Unkillable);
+    let error = run(order(&program)).await.unwrap_err();
+    assert!(matches!(error, StartError::Hangs(_)), "{error}");
+    kill(pid, Signal::SIGKILL).unwrap();
+    gone(pid.as_raw()).await;
+}

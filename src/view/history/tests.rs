@@ -220,3 +220,22 @@ fn a_move_that_another_node_tells_again_and_again_is_kept_once_and_never_told_on
     assert!(history.flush(SOON));
     assert_eq!(history.progress(), (3, 3));
 }
+
+#[test]
+fn what_made_a_node_master_is_told_once_with_the_move_that_follows() {
+    let evidence = Some("web-2 fell silent".to_owned());
+    let moved = Move { evidence: evidence.clone(), ..samples::last_move() };
+    let change = StateChange {
+        at: moved.at,
+        from_state: State::Backup,
+        to_state: State::Master,
+        reason: moved.reason.clone(),
+        evidence,
+        term: moved.term,
+    };
+    let entry = |event| Entry { group: GroupName::new("web").unwrap(), node: samples::node("web-1"), event };
+    let (turned, followed) = (entry(Event::State(change)), entry(Event::Move(moved)));
+    let told = |entries: &[Entry]| render(entries, Style { colour: false }).matches("web-2 fell silent").count();
+    assert_eq!(told(&[turned.clone(), followed.clone()]), 1);
+    assert_eq!((told(&[turned]), told(&[followed])), (1, 1), "alone each tells it");
+}

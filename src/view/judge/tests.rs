@@ -1,4 +1,6 @@
 use super::*;
+use crate::proto::election::event::Hindrance;
+use crate::proto::heartbeat::DeposedBy;
 use crate::proto::ids::DropletId;
 use crate::view::status::Probe;
 use crate::view::status::samples::{self, backup_facts, docker, drain, master_facts, node, peer};
@@ -170,12 +172,14 @@ fn two_that_hold_are_critical_and_two_masters_a_warning() {
 #[test]
 fn each_thing_that_blocks_the_only_successor_is_named_with_its_mend() {
     type Change = fn(&mut GroupFacts);
-    let cases: [(Change, Option<bool>, &str); 13] = [
+    let cases: [(Change, Option<bool>, &str); 15] = [
         (|facts| facts.peers.clear(), Some(false), "no other node could take over"),
         (|facts| facts.peers[0].presence = Presence::Silent, Some(false), "web-2 is silent for 0.2 s"),
         (|facts| facts.peers[0].presence = Presence::Left, Some(false), "systemctl start haagent"),
         (|facts| facts.peers[0].presence = Presence::Never, Some(false), "never heard"),
         (|facts| facts.peers[0].key_differs = true, Some(false), "key differs from 10.114.0.5"),
+        (|facts| facts.peers[0].other_protocol = Some(2), Some(false), "upgrade haagent on this node, the older one"),
+        (|facts| facts.peers[0].other_protocol = Some(0), Some(false), "upgrade haagent on web-2, the older one"),
         (|facts| facts.peers[0].hears_us = Some(false), Some(false), "does not hear this node"),
         (|facts| facts.acts.push(drain("web-2")), Some(false), "drained by ben (sudo); to end it: haagent resume"),
         (|facts| facts.peers[0].state = Some(State::Init), None, "web-2 is starting"),
@@ -330,7 +334,8 @@ fn a_hook_of_the_present_state_that_does_not_succeed_is_a_warning_and_one_of_the
     for state in [Idle, Running, Ok] {
         assert_eq!(said("on_master", state, 1).severity, Severity::Ok, "{state:?}");
     }
-    let words = "hook on_master failed (exit code 3, attempt 4): no route to the channel; it is run again";
+    let words =
+        "hook on_master failed (exit code 3, attempt 4): no route to the channel; it is run again until it succeeds";
     assert_eq!(said("on_master", Failed, 4).concerns, [words]);
     assert_eq!(said("on_master", Running, 2).concerns, ["hook on_master failed, and runs for the 2nd time"]);
     assert_eq!(
@@ -375,12 +380,12 @@ fn a_probe_that_is_not_answered_though_all_is_well_is_a_warning_with_its_mend() 
     assert!(
         says(
             &verdict,
-            "the probe http://203.0.113.10/health is not answered though web-1 holds 203.0.113.10: connection refused"
+            "the probe http://203.0.113.10/health does not answer (connection refused), though web-1 holds 203.0.113.10"
         ),
         "{verdict:?}"
     );
     facts.probe.as_mut().unwrap().answered = None;
-    assert!(says(&of("web-2", &facts), "cannot ask: connection refused"));
+    assert!(says(&of("web-2", &facts), "cannot be asked: connection refused"));
     // Not asked yet, answered, and on the holder itself: no word.
     facts.probe.as_mut().unwrap().detail = None;
     assert_eq!(of("web-2", &facts).severity, Severity::Ok);
@@ -388,4 +393,54 @@ fn a_probe_that_is_not_answered_though_all_is_well_is_a_warning_with_its_mend() 
     assert_eq!(of("web-2", &facts).severity, Severity::Ok);
     let held = with(|facts| facts.probe = Some(Probe { answered: Some(false), ..samples::probe() }));
     assert_eq!(held.severity, Severity::Ok, "its own packets need not come back to it");
+}
+
+#[test]
+fn a_failover_that_an_unreadable_holder_keeps_from_beginning_is_not_said_to_work() {
+    for hindrance in [
+        Hindrance::HolderBabbles { holder: samples::WEB1 },
+        Hindrance::DeposerBabbles { by: DeposedBy::Member(samples::WEB1) },
+    ] {
+        let mut facts = probing(None);
+        facts.waiting = Some(samples::waiting(hindrance, None));
+        let verdict = of("web-2", &facts);
+        assert_eq!(verdict.failover_ready, Some(false), "{verdict:?}");
+        assert!(verdict.blocked_by[0].contains("; make the heartbeats readable"), "{verdict:?}");
+    }
+}
+
+#[test]
+fn a_holder_of_another_release_is_alive_and_nothing_speaks_against_its_service() {
+    let mut facts = probing(None);
+    facts.peers[0].other_protocol = Some(2);
+    let verdict = of("web-2", &facts);
+    assert_eq!((verdict.served, verdict.severity), (Some(true), Severity::Warning), "{verdict:?}");
+    assert!(says(&verdict, "upgrade haagent on this node"), "{verdict:?}");
+}
+
+#[test]
+fn the_failing_check_of_a_holder_elsewhere_is_named_and_so_is_the_mend() {
+    let mut facts = backup_facts();
+    (facts.peers[0].healthy, facts.peers[0].detail) = (Some(false), Some("check docker failed: 9 of 10".to_owned()));
+    assert!(says(
+        &of("web-2", &facts),
+        "web-1, whose checks fail: check docker failed: 9 of 10; mend the service on web-1"
+    ));
+}
+
+#[test]
+fn what_keeps_a_claim_from_being_looked_at_is_told_once_and_with_it() {
+    let mut facts = master_facts();
+    let detail = Some("answered 429".to_owned());
+    facts.claims[0] = Claim {
+        state: ClaimState::Claiming,
+        holder: Some(ClaimHolder::Node(node("web-2"))),
+        verified_ms_ago: Some(20_000),
+        detail: detail.clone(),
+        ..facts.claims[0].clone()
+    };
+    (facts.ready, facts.detail) = (Some(false), detail);
+    let verdict = of("web-1", &facts);
+    assert!(says(&verdict, "was last seen at web-2 20 s ago: answered 429"), "{verdict:?}");
+    assert_eq!(verdict.concerns.iter().filter(|concern| concern.contains("429")).count(), 1, "{verdict:?}");
 }

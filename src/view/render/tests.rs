@@ -1,6 +1,8 @@
 use super::*;
 use crate::proto::election::event::Hindrance;
+use crate::proto::heartbeat::DeposedBy;
 use crate::proto::ids::{DropletId, Priority};
+use crate::proto::time::Time;
 use crate::view::status::samples::{self, node};
 use crate::view::status::{CheckVerdict, Word};
 
@@ -41,6 +43,8 @@ pub(super) fn deposed() -> GroupFacts {
     facts.deposed = true;
     facts.reason = "deposed".to_owned();
     facts.evidence = Some("the address went to web-2, which is not heard".to_owned());
+    let by = DeposedBy::Member(samples::WEB2);
+    facts.waiting = Some(samples::waiting(Hindrance::Deposed { by, by_word: false }, Some(53)));
     facts.claims[0].holder = Some(ClaimHolder::Node(node("web-2")));
     facts.peers[0].presence = Presence::Silent;
     facts.peers[0].heard_ms_ago = Some(12_300);
@@ -53,6 +57,7 @@ pub(super) fn deferred() -> GroupFacts {
     facts.peers[0].presence = Presence::Silent;
     facts.peers[0].heard_ms_ago = Some(12_300);
     facts.claims[0].word = Some(Word::Api);
+    facts.waiting = Some(samples::waiting(Hindrance::ProbeAnswers { answered: Some(Time::from_millis(9_900)) }, None));
     facts.probe = Some(Probe { probing: true, defers: true, ..samples::probe() });
     facts
 }
@@ -224,7 +229,7 @@ fn ages_have_units_and_two_digits_of_meaning() {
     }
     assert!(age(Duration::MAX).ends_with('h') || age(Duration::MAX).ends_with('d'));
     assert_eq!((exact(999), exact(2_340)), ("999 ms".to_owned(), "2.340 s".to_owned()));
-    assert_eq!((round_trip(412), round_trip(12_049)), ("0.4 ms".to_owned(), "12.0 ms".to_owned()));
+    assert_eq!((round_trip(412), round_trip(12_049)), ("0.4\u{a0}ms".to_owned(), "12.0\u{a0}ms".to_owned()));
 }
 
 #[test]
@@ -234,11 +239,58 @@ fn a_refused_file_is_a_warning_and_what_waits_for_a_restart_is_none() {
     shown.config.restart_needed.push("heartbeat.port (17112 -> 17113)".to_owned());
     assert_eq!(shown.severity(), severity);
     let text = status(&shown, Style { colour: false });
-    assert!(text.contains("            restart needed: heartbeat.port (17112 -> 17113)\n"), "{text}");
+    let words = "restart needed: heartbeat.port (17112 -> 17113); haagent restart, then systemctl restart haagent\n";
+    assert!(text.replace("\n            ", " ").contains(words), "{text}");
     shown.config.error = Some("haagent.toml:3:1: unknown key".to_owned());
     shown.config.refused_since = Some(Stamp::from_unix_millis(shown.at.unix_millis() - 20_000));
     assert_eq!(shown.severity(), severity.max(Severity::Warning));
     let text = status(&shown, Style { colour: false });
     assert!(text.contains("  warning   haagent.toml:3:1: unknown key\n"), "{text}");
     assert!(text.contains("            the file on disk is refused, for 20 s\n"), "{text}");
+}
+
+#[test]
+fn a_warning_that_a_problem_of_the_group_tells_with_its_mend_is_said_once() {
+    let mut shown = samples::status("web-1", wrong_key());
+    shown.warnings = vec!["key differs from 10.114.0.5".to_owned(), "heartbeats left 300 ms late".to_owned()];
+    let text = status(&shown, Style { colour: false });
+    assert_eq!(text.matches("key differs from").count(), 1, "{text}");
+    assert!(text.contains("; WARNING: 1, see below\n"), "{text}");
+    assert!(text.contains("  warning   heartbeats left 300 ms late\n"), "{text}");
+}
+
+#[test]
+fn a_loss_says_of_how_many() {
+    let lost = |loss, of| {
+        let mut facts = samples::master_facts();
+        (facts.peers[0].loss, facts.peers[0].loss_of) = (Some(loss), Some(of));
+        page("web-1", facts)
+    };
+    assert!(lost(0.34, 100).contains("  loss 34 % of the last 100"));
+    assert!(lost(0.001, 20).contains("  loss 1 % of the last 20"), "some is not none");
+    assert!(lost(0.0, 100).contains("  loss 0 %  "));
+}
+
+#[test]
+fn what_the_holder_itself_hears_of_the_probe_alarms_nobody() {
+    let probed = |this, mut facts: GroupFacts| {
+        let detail = Some("connection reset".to_owned());
+        facts.probe = Some(Probe { answered: Some(false), since: Some(samples::ago(9)), detail, ..samples::probe() });
+        page(this, facts).replace("\n            ", " ")
+    };
+    let target = "probe     http://203.0.113.10/health";
+    let standby = format!("{target} DOES NOT ANSWER (connection reset), for 9.0 s\n");
+    assert!(probed("web-2", samples::backup_facts()).contains(&standby));
+    let holder = probed("web-1", samples::master_facts());
+    let said = format!("{target} does not answer from here, where it is held, which proves nothing (connection reset)");
+    assert!(holder.contains(&said) && holder.contains("group web: OK"), "{holder}");
+}
+
+#[test]
+fn a_request_s_number_is_for_support_and_not_for_the_screen() {
+    let mut facts = samples::master_facts();
+    (facts.peers[0].ready, facts.peers[0].detail) =
+        (Some(false), Some("answered 401 (request 0a-1); mend it".to_owned()));
+    let text = page("web-1", facts);
+    assert!(text.contains("answered 401; mend it") && !text.contains("0a-1"), "{text}");
 }

@@ -82,6 +82,7 @@ pub(crate) fn peer(name: &str, last: u8, state: State) -> Peer {
         config_ok: Some(true),
         reach: Some(Reach::Reachable),
         key_differs: false,
+        other_protocol: None,
         same_name: false,
         rejected: Rejected::default(),
     }
@@ -159,7 +160,7 @@ pub(crate) fn probe() -> Probe {
         target: "http://203.0.113.10/health".to_owned(),
         answered: Some(true),
         since: Some(ago(200_000)),
-        detail: Some("answers 200 OK".to_owned()),
+        detail: Some("200 OK".to_owned()),
         probing: false,
         defers: false,
     }
@@ -185,7 +186,7 @@ pub(crate) fn backup_facts() -> GroupFacts {
     GroupFacts {
         state: State::Backup,
         reason: "listened".to_owned(),
-        evidence: Some("listening is over: web-1 is master".to_owned()),
+        evidence: Some("it had just started, and heard web-1 as master".to_owned()),
         rank: Some(1),
         since: ago(200_000),
         waiting: Some(waiting(Hindrance::MasterHeard { master: WEB1 }, None)),
@@ -232,6 +233,7 @@ pub(crate) fn full() -> Status {
     facts.probe = Some(probe());
     facts.acts.push(drain("web-2"));
     facts.peers[0].detail = Some("drained".to_owned());
+    facts.peers[0].other_protocol = Some(2);
     if let Some(last) = &mut facts.last_move {
         last.by = Some("ben".to_owned());
     }

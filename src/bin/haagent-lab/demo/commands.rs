@@ -56,7 +56,7 @@ fn parts(show: &Show, programs: &Path) -> Vec<Part> {
             ],
         ),
         (
-            "the API breaks, and is whole again; its log tells what the agents asked",
+            "the API answers 503: nothing moves, only a hand-over has to wait; its log tells what was moved",
             vec![
                 "haagent-lab tell cloud fail --for 20s unavailable".to_owned(),
                 "haagent-lab tell cloud heal".to_owned(),

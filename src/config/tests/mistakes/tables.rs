@@ -319,6 +319,7 @@ name = "a"
             WEB,
             "pririty = 5
 whatever = 5
+nopreempt = true
 ",
             CHECK,
             CLAIM,
@@ -346,7 +347,11 @@ haagent.toml:12:1: unknown key `pririty` in [group.web]
 haagent.toml:13:1: unknown key `whatever` in [group.web]
    13 | whatever = 5
       | ^^^^^^^^
-  mend: known here: `peers`, `priority`, `priorities`, `probe`, `majority`, `preempt`, `preempt_delay`, `claim_timeout`, `verify_interval`, `readiness_interval`, `check`, `claim`, `hooks`, `peers_tag`, `witness`, `witnesses` or `flap`
+  mend: known here: `peers`, `priority`, `priorities`, `probe`, `majority`, `preempt`, `preempt_delay`, `claim_timeout`, `verify_interval`, `readiness_interval`, `check`, `claim` or `hooks`
+haagent.toml:14:1: unknown key `nopreempt` in [group.web]
+   14 | nopreempt = true
+      | ^^^^^^^^^
+  mend: take it out: without `preempt = true` nobody preempts
 "#,
     },
     Case {
@@ -442,7 +447,7 @@ haagent.toml:7:1: `port` is written twice
 haagent.toml:9:12: `tru` is no value
     9 | realtime = tru
       |            ^^^
-  mend: write true or false, or a text in quotes
+  mend: write a number, true or false, or a text in quotes
 ",
     },
     Case {

@@ -191,3 +191,12 @@ fn another_node_that_says_little_can_be_asked_itself() {
     assert_eq!(own.groups[0].failover.blocks[0].mend, None, "this is the page where it would be seen");
     assert_eq!(own.groups[0].failover.blocks[0].node.as_deref(), Some(node("web-2").as_str()));
 }
+
+#[test]
+fn a_takeover_that_an_answering_service_defers_is_not_said_to_be_possible_now() {
+    let page = page("web-2", super::super::tests::deferred()).replace("\n            ", " ");
+    assert!(
+        page.contains("  failover  the service still answers: web-2 takes over when it no longer does\n"),
+        "{page}"
+    );
+}
