@@ -19,7 +19,7 @@ use haagent::proto::heartbeat::{HandOver, NodeState};
 use haagent::proto::time::{Duration, Time};
 
 use crate::cloud::{Api, Mover, Profile};
-use crate::faults::{Fault, File, Host, Target};
+use crate::faults::{Fault, Host, Target};
 use crate::invariants::{Terms, Violation};
 use crate::rng::Rng;
 use crate::run::Run;

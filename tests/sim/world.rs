@@ -126,6 +126,11 @@ impl World {
         self.hosts[host].agent.is_none() || self.hosts[host].paused.is_some()
     }
 
+    /// The host gets a connection to the API's host.
+    fn reaches_api(&self, host: HostIndex) -> bool {
+        !self.network.public_cut[host] && self.cloud.api != Api::Unreachable
+    }
+
     /// The host could be master, and a claim would work there.
     pub(crate) fn is_eligible(&self, host: HostIndex) -> bool {
         self.serves(host) && self.hosts[host].token && self.cloud.api == Api::Up
@@ -199,6 +204,7 @@ impl World {
             Event::ToHeart { host, run, .. }
             | Event::ToBrain { host, run, .. }
             | Event::Reload { host, run }
+            | Event::Reach { host, run }
             | Event::WantProbes { host, run, .. }
             | Event::NextProbe { host, run, .. }
             | Event::ProbeEnds { host, run, .. }
@@ -223,6 +229,7 @@ impl World {
             }
             Event::ToBrain { intent, .. } => self.learn_intent(host, intent),
             Event::Reload { .. } => self.reload(host),
+            Event::Reach { .. } => self.tell(host, Word::Reach(self.reaches_api(host))),
             Event::WantProbes { wanted, .. } => self.want_probes(host, wanted),
             Event::NextProbe { spell, .. } => self.begin_probe(host, spell),
             Event::ProbeEnds { begun, answered, .. } => self.end_probe(host, begun, answered),
@@ -282,7 +289,7 @@ impl World {
         let candidacy = self.hosts[host].candidacy();
         let first_look = self.rng.millis(5..=200);
         self.tell_after(host, first_look, Word::Candidacy(candidacy));
-        let reachable = !self.network.public_cut[host] && self.cloud.api != Api::Unreachable;
+        let reachable = self.reaches_api(host);
         self.tell_after(host, first_look, Word::Reach(reachable));
     }
 

@@ -312,9 +312,11 @@ impl Election {
             self.wake_at(due);
         }
         if let Some(since) = self.unreachable_since {
-            // A lost API is lost for all, and each notices it in its own time: worth a move is
-            // only who was answered since.
-            if now - since >= ISOLATED {
+            // A lost API is lost for all, and each notices in its own time that it is lost, or never, and that
+            // it is back: worth a move is only who was answered since, while this node goes on waiting.
+            let outreached = self.outreached_since(now, since);
+            let due = (since + ISOLATED).max(outreached.map_or(since, |at| at + ISOLATED));
+            if now >= due && outreached.is_some() {
                 return Some(Wish {
                     since: Some(since),
                     reach: true,
@@ -322,10 +324,27 @@ impl Election {
                     ..plain(HandOver::Isolated)
                 });
             }
-            self.wake_at(since + ISOLATED);
+            if due > now {
+                self.wake_at(due);
+            }
             return None;
         }
         self.preempted(now, &master).map(|to| Wish { to: Some(to), ..plain(HandOver::Preempt) })
+    }
+
+    /// Since when a candidate is heard that the API has answered after this node lost it, at `lost`.
+    fn outreached_since(&mut self, now: Time, lost: Time) -> Option<Time> {
+        let dead = self.dead();
+        let answered = self.peers.iter().any(|peer| {
+            peer.echoed(now, dead).is_some_and(|report| {
+                is_candidate(report) && peer.point(report.readiness.proof_age).is_some_and(|at| at > lost)
+            })
+        });
+        let master = self.master_mut()?;
+        // One that was noted in an earlier loss says nothing of this one.
+        let noted = master.outreached_since.filter(|at| *at >= lost);
+        master.outreached_since = noted.or(answered.then_some(now));
+        master.outreached_since
     }
 
     /// Rule 11: the one that asks for the mastership and may have it.

@@ -487,6 +487,7 @@ impl Election {
             lost_since: None,
             offer: None,
             ordered: None,
+            outreached_since: None,
             judged: None,
         };
         self.enter(now, State::Master(mastership), reason);

@@ -84,6 +84,8 @@ pub(super) struct Mastership {
     pub(super) offer: Option<OpenOffer>,
     /// An operator wants this node to hand over, to the named one or to the best.
     pub(super) ordered: Option<Option<Ipv4Addr>>,
+    /// Since when the API has answered somebody else and this node does not reach it.
+    pub(super) outreached_since: Option<Time>,
     /// The loss that was judged last: the base is issued once for each (rule 13).
     pub(super) judged: Option<Time>,
 }

@@ -1,6 +1,7 @@
 //! The probe (rule 9): a silent master that still serves is not dead, and one that does not is.
 
 use super::*;
+use crate::faults::File;
 
 fn probed(setup: Setup) -> Setup {
     Setup { probe: Some(Duration::from_millis(500)), ..setup }

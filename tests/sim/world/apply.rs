@@ -176,13 +176,17 @@ impl World {
         self.probe(host);
     }
 
-    /// What the host's reach probe will find.
+    /// The host's reach probe finds out in its own time, and no other word waits for that.
     fn probe(&mut self, host: HostIndex) {
-        let reachable = !self.network.public_cut[host] && self.cloud.api != Api::Unreachable;
         // Three failures a second apart, after the next look of five seconds; one success, after an attempt
         // that may just have begun and takes a second and a half to fail.
-        let after = if reachable { self.rng.millis(0..=1_600) } else { self.rng.millis(2_000..=8_000) };
-        self.tell_after(host, after, Word::Reach(reachable));
+        let after = match self.reaches_api(host) {
+            true => self.rng.millis(0..=1_600),
+            false => self.rng.millis(2_000..=8_000),
+        };
+        if let Some(run) = self.hosts[host].agent.as_ref().map(|agent| agent.run) {
+            self.post(self.now + after, Event::Reach { host, run });
+        }
     }
 
     fn command(&mut self, host: HostIndex, command: Command) {

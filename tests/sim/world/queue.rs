@@ -20,6 +20,7 @@ pub(super) enum Event {
     ToHeart { host: HostIndex, run: u32, word: Word },
     ToBrain { host: HostIndex, run: u32, intent: Intent },
     Reload { host: HostIndex, run: u32 },
+    Reach { host: HostIndex, run: u32 },
     WantProbes { host: HostIndex, run: u32, wanted: bool },
     NextProbe { host: HostIndex, run: u32, spell: u32 },
     ProbeEnds { host: HostIndex, run: u32, begun: Time, answered: bool },

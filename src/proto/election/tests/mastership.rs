@@ -521,7 +521,7 @@ fn a_lost_api_moves_nothing_and_a_lost_uplink_goes_to_one_that_was_answered_sinc
     let mut alone = Bench::master();
     alone.hear(report(NodeState::Backup));
     alone.input(Input::Reach { reachable: false });
-    alone.pass_hearing(Duration::from_millis(2_500), PEER, report(NodeState::Backup));
+    alone.pass_hearing(Duration::from_millis(4_000), PEER, report(NodeState::Backup));
     assert_eq!(offered(&alone), Some((address(PEER), HandOver::Isolated)), "the other never lost it");
 }
 
@@ -627,4 +627,22 @@ fn rule_8_only_an_echoed_word_of_the_one_that_deposed_ends_it() {
         bench.hear_from(PEER, echoed, report(NodeState::Backup));
         assert_eq!(bench.election.memory().deposed.is_none(), echoed);
     }
+}
+
+/// An outage that the other one never noticed: the API has answered it, and will answer this node in a moment.
+#[test]
+fn an_api_that_has_just_come_back_for_the_other_is_given_time_to_come_back_here() {
+    let mut bench = Bench::master();
+    let standby = GroupReport {
+        readiness: Readiness { ready: true, proof_age: Some(Duration::from_secs(60)) },
+        ..report(NodeState::Backup)
+    };
+    bench.pass_hearing(Duration::from_secs(4), PEER, standby);
+    bench.input(Input::Reach { reachable: false });
+    bench.pass_hearing(Duration::from_secs(4), PEER, standby);
+    let answered = GroupReport { readiness: Readiness { ready: true, proof_age: Some(Duration::ZERO) }, ..standby };
+    bench.pass_hearing(Duration::from_millis(1_900), PEER, answered);
+    assert_eq!(offered(&bench), None);
+    bench.pass_hearing(Duration::from_millis(600), PEER, answered);
+    assert_eq!(offered(&bench), Some((address(PEER), HandOver::Isolated)));
 }
