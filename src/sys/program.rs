@@ -16,6 +16,9 @@ const LINKS: u32 = 40;
 /// Permission bits with which others than the owner may write (inode(7)).
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 
+/// The permission bit of a folder in which nobody may rename or remove what is another's, /tmp for one (inode(7)).
+const STICKY: u32 = 0o1000;
+
 /// Why a program is not run. Each says what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProgramError {
@@ -69,8 +72,7 @@ impl ProgramError {
             Self::Unreadable { path, .. } => format!("put the program there: ls -ld {}", path.display()),
             Self::NoFile(_) | Self::Links(_) => "name the program itself".to_owned(),
             Self::NotExecutable { path, .. } => format!("chmod 755 {}", path.display()),
-            // What is sticky lets nobody replace another's file, but everybody add the one that is missing.
-            Self::Open { path, mode } if mode & 0o1000 != 0 => {
+            Self::Open { path, mode } if mode & STICKY != 0 => {
                 format!("{} is everybody's: move the program to /usr/local/lib/haagent, say", path.display())
             }
             Self::Open { path, .. } => format!("chmod go-w {}", path.display()),
@@ -86,16 +88,24 @@ impl ProgramError {
 pub fn vet(program: &Path) -> Result<(), ProgramError> {
     let user = Uid::effective();
     let mut at = PathBuf::from("/");
-    owned(&at, &look(&at)?, user)?;
+    let mut shared = owned(&at, &look(&at)?, user)?;
     let mut names = names(program);
     let mut links = 0;
     while let Some(name) = names.pop_front() {
         if name == ".." {
             at.pop();
+            shared = owned(&at, &look(&at)?, user)?;
             continue;
         }
         let next = at.join(name);
         let found = look(&next)?;
+        // In a sticky folder nobody replaces another's folder or link, but everybody adds what is missing: a
+        // link of his own, or a hard link to some program of root's.
+        if let Some(mode) = shared
+            && (found.is_file() || !is_ours(&found, user))
+        {
+            return Err(ProgramError::Open { path: at, mode });
+        }
         if found.is_symlink() {
             // Who may replace the link itself is told by its folder; a link has no mode of its own.
             links += 1;
@@ -105,13 +115,14 @@ pub fn vet(program: &Path) -> Result<(), ProgramError> {
             let target = fs::read_link(&next).map_err(|error| unreadable(&next, &error))?;
             if target.is_absolute() {
                 at = PathBuf::from("/");
+                shared = owned(&at, &look(&at)?, user)?;
             }
             for name in self::names(&target).into_iter().rev() {
                 names.push_front(name);
             }
             continue;
         }
-        owned(&next, &found, user)?;
+        shared = owned(&next, &found, user)?;
         at = next;
     }
     if !look(&at)?.is_file() {
@@ -141,15 +152,21 @@ fn unreadable(path: &Path, error: &io::Error) -> ProgramError {
     ProgramError::Unreadable { path: path.to_owned(), reason }
 }
 
-fn owned(path: &Path, found: &Metadata, user: Uid) -> Result<(), ProgramError> {
-    let (owner, mode) = (found.uid(), found.mode() & 0o7777);
-    if owner != 0 && owner != user.as_raw() {
-        return Err(ProgramError::Owner { path: path.to_owned(), owner, user: user.as_raw() });
+fn is_ours(found: &Metadata, user: Uid) -> bool {
+    found.uid() == 0 || found.uid() == user.as_raw()
+}
+
+/// Refuses what others may change; the mode of a folder that they may only add to.
+fn owned(path: &Path, found: &Metadata, user: Uid) -> Result<Option<u32>, ProgramError> {
+    let mode = found.mode() & 0o7777;
+    if !is_ours(found, user) {
+        return Err(ProgramError::Owner { path: path.to_owned(), owner: found.uid(), user: user.as_raw() });
     }
-    if mode & WRITABLE_BY_OTHERS != 0 {
-        return Err(ProgramError::Open { path: path.to_owned(), mode });
+    match (mode & WRITABLE_BY_OTHERS != 0, found.is_dir() && mode & STICKY != 0) {
+        (false, _) => Ok(None),
+        (true, true) => Ok(Some(mode)),
+        (true, false) => Err(ProgramError::Open { path: path.to_owned(), mode }),
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -159,11 +176,9 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// A folder in which programs may be run: everybody's /tmp is none. It lies beside
-    /// the test's own binary, whose folders nobody else must be able to write to either.
+    /// A folder in which programs may be run: this user's own, in one that is sticky at the most.
     pub(crate) fn safe_folder() -> tempfile::TempDir {
-        let binary = std::env::current_exe().unwrap();
-        tempfile::Builder::new().prefix("hooks-").tempdir_in(binary.parent().unwrap()).unwrap()
+        tempfile::Builder::new().prefix("hooks-").tempdir().unwrap()
     }
 
     /// An executable script.
@@ -200,9 +215,25 @@ pub(crate) mod tests {
             mode(path, shut);
             assert_eq!(vet(&hook), Ok(()));
         }
-        mode(&above, 0o1777);
-        let mend = vet(&hook).unwrap_err().mend();
-        assert!(mend.contains("is everybody's"), "sticky is not enough: {mend}");
+    }
+
+    #[test]
+    fn in_a_sticky_folder_a_folder_of_ones_own_is_safe_and_a_file_is_not() {
+        let folder = safe_folder();
+        let shared = folder.path().join("shared");
+        fs::create_dir_all(shared.join("own")).unwrap();
+        let [inside, direct] = [shared.join("own"), shared.clone()].map(|folder| script(&folder, "hook", "true"));
+        symlink("own/hook", shared.join("link")).unwrap();
+        mode(&shared, 0o1777);
+        assert_eq!((vet(&inside), vet(&shared.join("link"))), (Ok(()), Ok(())));
+        let error = vet(&direct).unwrap_err();
+        assert_eq!(error, ProgramError::Open { path: shared.clone(), mode: 0o1777 });
+        assert!(error.mend().contains("is everybody's"), "{}", error.mend());
+        mode(&shared.join("own"), 0o777);
+        assert_eq!(vet(&inside), Err(ProgramError::Open { path: shared.join("own"), mode: 0o777 }));
+        mode(&shared.join("own"), 0o755);
+        mode(&shared, 0o777);
+        assert_eq!(vet(&inside), Err(ProgramError::Open { path: shared, mode: 0o777 }), "not sticky");
     }
 
     #[test]

@@ -22,7 +22,7 @@ impl Hooks {
         if names.is_empty() {
             return Self { names, folder: None };
         }
-        let folder = tempfile::Builder::new().prefix("hooks-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let folder = tempfile::Builder::new().prefix("hooks-").tempdir().unwrap();
         for node in nodes {
             fs::create_dir(folder.path().join(node)).unwrap();
         }
