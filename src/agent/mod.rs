@@ -141,6 +141,7 @@ fn prepare(config: &Config) {
     if let Err(error) = rt::clear_ambient_capabilities() {
         tracing::warn!("ambient capabilities are kept: {error}");
     }
+    rt::release_startup_pages();
     if config.node.realtime {
         tracing::info!("{}", rt::prepare_memory());
     }

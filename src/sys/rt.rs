@@ -54,6 +54,36 @@ impl fmt::Display for Memory {
     }
 }
 
+/// Gives back the pages of the program's own code that only the start has needed: arguments, configuration.
+/// Locked, they would stay for ever. What is needed again is mapped again from the page cache. To be called
+/// before memory is locked; where the system tells nothing of its mappings, nothing is given back.
+#[allow(unsafe_code)]
+pub fn release_startup_pages() {
+    let (Ok(program), Ok(maps)) = (fs::read_link("/proc/self/exe"), fs::read_to_string("/proc/self/maps")) else {
+        return;
+    };
+    for (begin, length) in program_pages(&maps, &program.to_string_lossy()) {
+        // SAFETY: code and constants of the program's file, mapped privately and never written to: whoever
+        // touches them next finds the same bytes, read from the file again (madvise(2), MADV_DONTNEED).
+        unsafe { libc::madvise(std::ptr::with_exposed_provenance_mut(begin), length, libc::MADV_DONTNEED) };
+    }
+}
+
+/// Begin and length of the mappings of the program's code and constants, by `/proc/PID/maps`
+/// (proc_pid_maps(5)). What the loader has relocated is read-only too, and lies further back in the file.
+fn program_pages(maps: &str, program: &str) -> Vec<(usize, usize)> {
+    let one = |line: &str| {
+        let mut fields = line.split_ascii_whitespace();
+        let (range, mode, offset) = (fields.next()?, fields.next()?, fields.next()?);
+        let path = fields.nth(2)?;
+        let unchanged = mode == "r-xp" || (mode == "r--p" && offset.bytes().all(|digit| digit == b'0'));
+        let (begin, end) = range.split_once('-').filter(|_| unchanged && path == program)?;
+        let begin = usize::from_str_radix(begin, 16).ok()?;
+        Some((begin, usize::from_str_radix(end, 16).ok()?.checked_sub(begin)?))
+    };
+    maps.lines().filter_map(one).collect()
+}
+
 /// Keeps the process small and, where that is permitted, in memory. To be called once,
 /// before threads are started; a privilege to lock must be kept afterwards.
 pub fn prepare_memory() -> Memory {
@@ -214,6 +244,25 @@ mod tests {
             Scheduling::Normal { .. } => assert_eq!(is, before),
         }
         assert_eq!(scheduled(), before);
+    }
+
+    #[test]
+    fn of_the_mappings_only_code_and_constants_of_the_program_are_given_back() {
+        let maps = "\
+            55d0c0a00000-55d0c0b21000 r--p 00000000 fe:00 1311 /usr/bin/haagent\n\
+            55d0c0b21000-55d0c0e80000 r-xp 00120000 fe:00 1311 /usr/bin/haagent\n\
+            55d0c0e81000-55d0c0e9d000 r--p 0047f000 fe:00 1311 /usr/bin/haagent\n\
+            55d0c0e9d000-55d0c0ea0000 rw-p 0049a000 fe:00 1311 /usr/bin/haagent\n\
+            7f0000000000-7f0000100000 r-xp 00028000 fe:00 99 /usr/lib/libc.so.6\n\
+            7ffd4a875000-7ffd4a877000 r-xp 00000000 00:00 0 [vdso]\n\
+            nonsense\n";
+        let expected = [(0x55d0_c0a0_0000, 0x12_1000), (0x55d0_c0b2_1000, 0x35_f000)];
+        assert_eq!(program_pages(maps, "/usr/bin/haagent"), expected);
+        // What runs here goes on: it is mapped again.
+        release_startup_pages();
+        let program = std::env::current_exe().unwrap();
+        let maps = fs::read_to_string("/proc/self/maps").unwrap();
+        assert!(program_pages(&maps, &program.to_string_lossy()).len() >= 2, "{maps}");
     }
 
     #[test]
