@@ -269,9 +269,9 @@ impl Election {
         let mut again = self.peers.iter().map(|peer| peer.passed_over_until).filter(|until| *until > now).min();
         if let Some(master) = self.master_mut() {
             master.offer = offer;
-            if offer.is_none() {
-                // Nobody took it: the operator's word is not kept for ever.
-                master.ordered = None;
+            if offer.is_none() && master.ordered.take().is_some() {
+                // Nobody took it: the operator's word is not kept for ever. What else there is counts now.
+                return self.tend_offer(now);
             }
         }
         if let Some(offer) = offer {

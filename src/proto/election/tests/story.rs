@@ -149,24 +149,46 @@ proptest! {
         preempt in any::<bool>(),
         stories in prop::collection::vec((story(), prop_oneof![Just(0_u64), 0..700_u64, 0..3_000_u64, 0..12_000_u64]), 0..40),
     ) {
-        let probe = probe.then_some(Duration::from_millis(500));
-        let mut bench = Bench::with(Params { probe, preempt, preempt_delay: Duration::ZERO, ..params() }, None);
-        for (story, millis) in stories {
-            tell(&mut bench, story.clone());
-            bench.drain();
-            let (report, memory) = (bench.election.report(bench.now), bench.election.memory());
-            let (before, wake) = (bench.election.view(bench.now), bench.election.next_deadline());
-            bench.election.handle(bench.now, Input::Drained);
-            let again = bench.election.poll_output();
-            prop_assert_eq!(again, None, "after {:?}", story);
-            prop_assert_eq!(memory, bench.election.memory());
-            prop_assert_eq!(report, bench.election.report(bench.now));
-            let after = bench.election.view(bench.now);
-            prop_assert_eq!((before.master, before.waiting), (after.master, after.waiting));
-            if let Some(later) = bench.election.next_deadline() {
-                prop_assert!(wake.is_some_and(|wake| wake <= later), "{:?}, then {:?}", wake, later);
-            }
-            bench.now += Duration::from_millis(millis);
-        }
+        settles_at_once(probe.then_some(Duration::from_millis(500)), preempt, stories)?;
     }
+}
+
+fn settles_at_once(probe: Option<Duration>, preempt: bool, stories: Vec<(Story, u64)>) -> Result<(), TestCaseError> {
+    let mut bench = Bench::with(Params { probe, preempt, preempt_delay: Duration::ZERO, ..params() }, None);
+    for (story, millis) in stories {
+        tell(&mut bench, story.clone());
+        bench.drain();
+        let (report, memory) = (bench.election.report(bench.now), bench.election.memory());
+        let (before, wake) = (bench.election.view(bench.now), bench.election.next_deadline());
+        bench.election.handle(bench.now, Input::Drained);
+        let again = bench.election.poll_output();
+        prop_assert_eq!(again, None, "after {:?}", story);
+        prop_assert_eq!(memory, bench.election.memory());
+        prop_assert_eq!(report, bench.election.report(bench.now));
+        let after = bench.election.view(bench.now);
+        prop_assert_eq!((before.master, before.waiting), (after.master, after.waiting));
+        if let Some(later) = bench.election.next_deadline() {
+            prop_assert!(wake.is_some_and(|wake| wake <= later), "{:?}, then {:?}", wake, later);
+        }
+        bench.now += Duration::from_millis(millis);
+    }
+    Ok(())
+}
+
+/// A failover that nobody took is forgotten, and what else the master waits for is known at once: here the
+/// end of its own isolation.
+#[test]
+fn a_failover_that_nobody_took_hides_no_other_cause() {
+    let hears = |of, echoed, state| Story::Hears { of, echoed, state, priority: 50, term: 1, word: Word::Plain };
+    let stories = vec![
+        (hears(9, false, NodeState::Init), 970),
+        (Story::Holds(9), 530),
+        (hears(5, false, NodeState::Init), 1_500),
+        (Story::Reach(false), 0),
+        (hears(9, true, NodeState::Backup), 0),
+        (Story::Holds(5), 524),
+        (Story::Command(Command::Failover { to: None }), 976),
+        (Story::Health(true, 50), 0),
+    ];
+    settles_at_once(None, false, stories).unwrap();
 }
